@@ -1,0 +1,27 @@
+//! One whole health-checking node, pure: what is checked, when, and what the outcomes add up to.
+//!
+//! Drive it with four verbs: [`Node::new`], [`Node::handle`], [`Node::poll`] until `None`, then
+//! wait until [`Node::deadline`]. Start reading at [`Node::handle`].
+//! No sockets, clocks, threads or tasks: the agent and the simulator drive the very same code.
+//! Does not know YAML, HTTP or how a probe is made.
+
+mod definition;
+mod input;
+mod outcome;
+mod status;
+#[cfg(test)]
+mod testing;
+mod view;
+
+pub use definition::{
+    Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
+    HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,
+    decode as decode_definition, encode as encode_definition,
+};
+pub use input::{
+    Answer, Batch, Check, Diff, Event, Explanation, Input, Key, Output, Probed, Record, Request,
+    Write,
+};
+pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
+pub use status::{State, Status, Transition};
+pub use view::{Counts, Row, Source, View};

@@ -1,0 +1,308 @@
+//! The immutable read model that API, page and command line see.
+//!
+//! A view is a list of chunks behind counted pointers; a change rebuilds only the touched
+//! chunks and swaps the whole. Readers hold a view as long as they like and take no lock.
+//! Hot figures (latency, last check) are not in it: they change with every outcome.
+
+use std::sync::Arc;
+
+use base::{Slot, Version};
+
+use crate::definition::Definition;
+use crate::status::{State, Status};
+
+/// Where a definition comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The config file.
+    File,
+    /// A write through the API.
+    Api,
+}
+
+impl Source {
+    /// The source's name in the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// One target as everyone sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Where its hot figures lie.
+    pub slot: Slot,
+    /// What is checked.
+    pub definition: Arc<Definition>,
+    /// Where the definition comes from.
+    pub source: Source,
+    /// The API defines the same name, and the file wins.
+    pub shadowed: bool,
+    /// What its outcomes add up to; never ahead of the disk.
+    pub status: Status,
+}
+
+impl Row {
+    /// The target's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+}
+
+/// How many targets are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Up.
+    pub up: usize,
+    /// Down.
+    pub down: usize,
+    /// Unknown.
+    pub unknown: usize,
+    /// Paused.
+    pub paused: usize,
+}
+
+impl Counts {
+    /// How many are in `state`.
+    #[must_use]
+    pub const fn of(&self, state: State) -> usize {
+        match state {
+            State::Up => self.up,
+            State::Down => self.down,
+            State::Unknown => self.unknown,
+            State::Paused => self.paused,
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> usize {
+        self.up + self.down + self.unknown + self.paused
+    }
+
+    /// Counts one target in `state`.
+    pub const fn add(&mut self, state: State) {
+        *self.of_mut(state) += 1;
+    }
+
+    /// Takes one target in `state` out.
+    pub const fn remove(&mut self, state: State) {
+        *self.of_mut(state) -= 1;
+    }
+
+    const fn of_mut(&mut self, state: State) -> &mut usize {
+        match state {
+            State::Up => &mut self.up,
+            State::Down => &mut self.down,
+            State::Unknown => &mut self.unknown,
+            State::Paused => &mut self.paused,
+        }
+    }
+}
+
+/// How many rows share a counted pointer.
+pub(crate) const CHUNK: usize = 64;
+
+type Chunk = Arc<[Option<Arc<Row>>; CHUNK]>;
+
+/// Everything that can be asked about all targets, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The last write that this view reflects.
+    pub version: Version,
+    chunks: Vec<Chunk>,
+    by_name: Arc<[Slot]>,
+    counts: Counts,
+}
+
+impl View {
+    /// A view of no targets.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            version: Version::default(),
+            chunks: Vec::new(),
+            by_name: Arc::new([]),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The target of this name. O(log n).
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Row> {
+        let at = self
+            .by_name
+            .binary_search_by(|&slot| self.at(slot).name().cmp(name))
+            .ok()?;
+        Some(self.at(self.by_name[at]))
+    }
+
+    /// All targets by name, those after `after` only if given.
+    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Row> {
+        let from = after.map_or(0, |after| {
+            self.by_name
+                .partition_point(|&slot| self.at(slot).name() <= after)
+        });
+        self.by_name[from..].iter().map(|&slot| self.at(slot))
+    }
+
+    /// How many targets there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// How many targets are in each state.
+    #[must_use]
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn at(&self, slot: Slot) -> &Row {
+        self.row(slot)
+            .expect("the list by name holds only slots with a row")
+    }
+
+    pub(crate) fn row(&self, slot: Slot) -> Option<&Arc<Row>> {
+        self.chunks.get(slot.index() / CHUNK)?[slot.index() % CHUNK].as_ref()
+    }
+
+    /// This view with `changes` made; `None` takes a row out. Touched chunks are copied once.
+    pub(crate) fn with(
+        &self,
+        version: Version,
+        changes: impl IntoIterator<Item = (Slot, Option<Arc<Row>>)>,
+    ) -> Self {
+        let mut next = self.clone();
+        next.version = version;
+        let mut names_changed = false;
+        for (slot, row) in changes {
+            let (chunk, at) = (slot.index() / CHUNK, slot.index() % CHUNK);
+            while next.chunks.len() <= chunk {
+                next.chunks.push(Arc::new([const { None }; CHUNK]));
+            }
+            let place = &mut Arc::make_mut(&mut next.chunks[chunk])[at];
+            if let Some(old) = place.as_ref() {
+                next.counts.remove(old.status.state);
+            }
+            if let Some(new) = row.as_ref() {
+                next.counts.add(new.status.state);
+            }
+            names_changed |= place.as_ref().map(|r| r.name()) != row.as_ref().map(|r| r.name());
+            *place = row;
+        }
+        if names_changed {
+            next.by_name = next.sorted();
+        }
+        next
+    }
+
+    fn sorted(&self) -> Arc<[Slot]> {
+        let mut rows: Vec<&Row> = self
+            .chunks
+            .iter()
+            .flat_map(|c| c.iter())
+            .flatten()
+            .map(AsRef::as_ref)
+            .collect();
+        rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        rows.into_iter().map(|row| row.slot).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::definition;
+    use base::Wall;
+
+    fn row(slot: u32, name: &str, state: State) -> (Slot, Option<Arc<Row>>) {
+        let status = Status {
+            state,
+            ..Status::new(Wall(0))
+        };
+        let row = Row {
+            slot: Slot(slot),
+            definition: definition(name),
+            source: Source::File,
+            shadowed: false,
+            status,
+        };
+        (Slot(slot), Some(Arc::new(row)))
+    }
+
+    fn names<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a str> {
+        rows.map(Row::name).collect()
+    }
+
+    #[test]
+    fn rows_come_by_name_and_continue_after_a_name() {
+        let view = View::empty().with(
+            Version::default(),
+            [
+                row(0, "cat", State::Up),
+                row(70, "ant", State::Down),
+                row(3, "bee", State::Up),
+            ],
+        );
+        assert_eq!(names(view.rows(None)), ["ant", "bee", "cat"]);
+        assert_eq!(names(view.rows(Some("ant"))), ["bee", "cat"]);
+        assert_eq!(names(view.rows(Some("b"))), ["bee", "cat"]);
+        assert_eq!(names(view.rows(Some("zoo"))), [""; 0]);
+        assert_eq!(view.get("bee").map(|r| r.slot), Some(Slot(3)));
+        assert_eq!(view.get("dog"), None);
+    }
+
+    #[test]
+    fn a_change_copies_only_the_touched_chunk_and_leaves_the_old_view_as_it_was() {
+        let old = View::empty().with(
+            Version::default(),
+            [row(0, "a", State::Up), row(64, "b", State::Up)],
+        );
+        let new = old.with(Version::default(), [row(64, "b", State::Down)]);
+        assert!(Arc::ptr_eq(&old.chunks[0], &new.chunks[0]));
+        assert!(!Arc::ptr_eq(&old.chunks[1], &new.chunks[1]));
+        assert!(Arc::ptr_eq(&old.by_name, &new.by_name));
+        assert_eq!(old.get("b").map(|r| r.status.state), Some(State::Up));
+        assert_eq!(new.get("b").map(|r| r.status.state), Some(State::Down));
+    }
+
+    #[test]
+    fn counts_follow_every_change() {
+        let view = View::empty().with(
+            Version::default(),
+            [row(0, "a", State::Up), row(1, "b", State::Up)],
+        );
+        assert_eq!(
+            view.counts(),
+            Counts {
+                up: 2,
+                ..Counts::default()
+            }
+        );
+        let view = view.with(
+            Version::default(),
+            [row(0, "a", State::Down), (Slot(1), None)],
+        );
+        assert_eq!(
+            view.counts(),
+            Counts {
+                down: 1,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(view.len(), 1);
+        assert_eq!(view.counts().total(), 1);
+    }
+}
