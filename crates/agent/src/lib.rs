@@ -1,1 +1,12 @@
-//! stub
+//! Sockets, disk, clock, probes, API and page around one [`health`] node.
+//!
+//! Start reading at `driver.rs`: one loop, one queue, one node. Does not know how a verdict is
+//! reached or when a check is due; that is `health`'s.
+
+pub mod clock;
+pub mod config;
+pub mod events;
+pub mod figures;
+pub mod front;
+pub mod meters;
+pub mod secret;

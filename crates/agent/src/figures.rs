@@ -1,0 +1,331 @@
+//! The hot figures of owned targets: what changes with every outcome.
+//!
+//! A flat slab of atomics beside the view. One writer (the driver), any number of readers
+//! (API, page, metrics), no lock: a reader may see one figure newer than another.
+//! Each target also keeps its last [`RECENT`] outcomes; they are gone after a restart.
+//! Does not know names or states.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use base::{Duration, Slot, Time, Wall};
+use health::{Doubt, Finding, Outcome, Phase, Phases, Reason};
+
+/// How many outcomes of each target are kept.
+pub const RECENT: usize = 24;
+const PAGE: usize = 256;
+
+/// The figures of all slots; grows by pages that never move.
+#[derive(Debug)]
+pub struct Figures {
+    pages: ArcSwap<Vec<Arc<[Figure; PAGE]>>>,
+}
+
+/// One target's figures, read at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// When the last outcome that could tell came in.
+    pub checked_at: Option<Time>,
+    /// The last outcome of all, inconclusive ones too.
+    pub last: Option<Past>,
+    /// Its phases.
+    pub phases: Phases,
+    /// What differs from check to check; `None` when passed.
+    pub detail: Option<Arc<str>>,
+    /// The address that was asked.
+    pub address: Option<IpAddr>,
+    /// The status of an HTTP answer.
+    pub http_status: Option<u16>,
+    /// When the certificate ends.
+    pub cert_expiry: Option<Wall>,
+}
+
+/// One outcome of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// When it came in.
+    pub at: Time,
+    /// What it counted as.
+    pub finding: Finding,
+    /// All phases together.
+    pub latency: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Figure {
+    checked_at: AtomicU64,
+    written: AtomicU32,
+    http_status: AtomicU16,
+    phases: [AtomicU32; 5],
+    cert_expiry: AtomicI64,
+    address: [AtomicU64; 2],
+    detail: ArcSwapOption<Arc<str>>,
+    recent: [[AtomicU64; 2]; RECENT],
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            pages: ArcSwap::from_pointee(Vec::new()),
+        }
+    }
+}
+
+impl Figures {
+    /// Makes room for `slot`, or forgets what it held for an earlier target.
+    pub fn clear(&self, slot: Slot) {
+        let pages = self.pages.load_full();
+        if slot.index() / PAGE >= pages.len() {
+            let mut more = (*pages).clone();
+            more.resize_with(slot.index() / PAGE + 1, || {
+                Arc::new(std::array::from_fn(|_| Figure::default()))
+            });
+            self.pages.store(Arc::new(more));
+            return;
+        }
+        let figure = &pages[slot.index() / PAGE][slot.index() % PAGE];
+        figure.checked_at.store(0, Relaxed);
+        figure.written.store(0, Relaxed);
+        figure.cert_expiry.store(0, Relaxed);
+        figure.detail.store(None);
+    }
+
+    /// Writes down an outcome that came in at `at` and was judged as `finding`.
+    ///
+    /// Only the driver calls this. A slot without room is left alone.
+    pub fn record(&self, slot: Slot, at: Time, finding: Finding, outcome: &Outcome) {
+        let pages = self.pages.load();
+        let Some(page) = pages.get(slot.index() / PAGE) else {
+            return;
+        };
+        let figure = &page[slot.index() % PAGE];
+        if !matches!(finding, Finding::Inconclusive(_)) {
+            figure.checked_at.store(at.0, Relaxed);
+        }
+        for (place, micros) in figure.phases.iter().zip(outcome.phases.0) {
+            place.store(micros, Relaxed);
+        }
+        figure
+            .http_status
+            .store(outcome.http_status.unwrap_or(0), Relaxed);
+        if let Some(expiry) = outcome.cert_expiry {
+            figure.cert_expiry.store(expiry.0, Relaxed);
+        }
+        let bits = outcome
+            .address
+            .map_or(0, |address| to_v6(address).to_bits());
+        figure.address[0].store(u64::try_from(bits >> 64).expect("the upper half"), Relaxed);
+        figure.address[1].store(
+            u64::try_from(bits & u128::from(u64::MAX)).expect("the lower half"),
+            Relaxed,
+        );
+        if outcome.detail.is_some() || figure.detail.load().is_some() {
+            figure.detail.store(outcome.detail.clone().map(Arc::new));
+        }
+        let written = figure.written.load(Relaxed);
+        let [when, what] = &figure.recent[written as usize % RECENT];
+        when.store(at.0, Relaxed);
+        what.store(pack(finding, outcome.phases.total()), Relaxed);
+        figure
+            .written
+            .store(written.wrapping_add(1).max(1), Relaxed);
+    }
+
+    /// The figures of `slot` now; empty for one that was never checked.
+    #[must_use]
+    pub fn read(&self, slot: Slot) -> Reading {
+        let pages = self.pages.load();
+        let Some(page) = pages.get(slot.index() / PAGE) else {
+            return Reading::default();
+        };
+        let figure = &page[slot.index() % PAGE];
+        let written = figure.written.load(Relaxed);
+        if written == 0 {
+            return Reading::default();
+        }
+        let checked_at = figure.checked_at.load(Relaxed);
+        let bits = u128::from(figure.address[0].load(Relaxed)) << 64
+            | u128::from(figure.address[1].load(Relaxed));
+        let http_status = figure.http_status.load(Relaxed);
+        let cert_expiry = figure.cert_expiry.load(Relaxed);
+        Reading {
+            checked_at: (checked_at > 0).then_some(Time(checked_at)),
+            last: figure.past(written.wrapping_sub(1)),
+            phases: Phases(std::array::from_fn(|i| figure.phases[i].load(Relaxed))),
+            detail: figure
+                .detail
+                .load_full()
+                .map(|detail| Arc::<str>::clone(&detail)),
+            address: (bits != 0).then(|| Ipv6Addr::from_bits(bits).to_canonical()),
+            http_status: (http_status > 0).then_some(http_status),
+            cert_expiry: (cert_expiry != 0).then_some(Wall(cert_expiry)),
+        }
+    }
+
+    /// When the last outcome of `slot` that could tell came in.
+    #[must_use]
+    pub fn checked_at(&self, slot: Slot) -> Option<Time> {
+        let pages = self.pages.load();
+        let at = pages.get(slot.index() / PAGE)?[slot.index() % PAGE]
+            .checked_at
+            .load(Relaxed);
+        (at > 0).then_some(Time(at))
+    }
+
+    /// The last outcomes of `slot`, oldest first.
+    #[must_use]
+    pub fn recent(&self, slot: Slot) -> Vec<Past> {
+        let pages = self.pages.load();
+        let Some(page) = pages.get(slot.index() / PAGE) else {
+            return Vec::new();
+        };
+        let figure = &page[slot.index() % PAGE];
+        let written = figure.written.load(Relaxed);
+        let kept = u32::try_from(RECENT)
+            .expect("a small constant")
+            .min(written);
+        (written - kept..written)
+            .filter_map(|n| figure.past(n))
+            .collect()
+    }
+}
+
+impl Figure {
+    fn past(&self, n: u32) -> Option<Past> {
+        let [when, what] = &self.recent[n as usize % RECENT];
+        let (finding, latency) = unpack(what.load(Relaxed))?;
+        Some(Past {
+            at: Time(when.load(Relaxed)),
+            finding,
+            latency,
+        })
+    }
+}
+
+fn to_v6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+/// Latency in the upper half, the stored reason above the kind in the lower.
+fn pack(finding: Finding, latency: Duration) -> u64 {
+    let (kind, reason) = match finding {
+        Finding::Passed => (1, 0),
+        Finding::Failed(reason) => (2, reason.to_stored()),
+        Finding::Inconclusive(doubt) => (3 + doubt as u64, 0),
+    };
+    let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+    u64::from(micros) << 32 | u64::from(reason) << 8 | kind
+}
+
+fn unpack(word: u64) -> Option<(Finding, Duration)> {
+    let reason = u32::try_from(word >> 8 & 0x00ff_ffff).expect("24 bits");
+    let finding = match word & 0xff {
+        0 => return None,
+        1 => Finding::Passed,
+        2 => Finding::Failed(Reason::from_stored(reason)),
+        n => Finding::Inconclusive(*Doubt::ALL.get(usize::try_from(n - 3).expect("a byte"))?),
+    };
+    Some((finding, Duration::from_micros(word >> 32)))
+}
+
+/// The phases of a reading by name, those that happened only.
+#[must_use]
+pub fn named_phases(phases: &Phases) -> Vec<(&'static str, Duration)> {
+    Phase::ALL
+        .into_iter()
+        .map(|p| (p.name(), phases.get(p)))
+        .filter(|(_, span)| !span.is_zero())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(finding: Finding, micros: u32) -> Outcome {
+        let mut outcome = Outcome::new(finding);
+        outcome.phases = Phases([0, micros, 0, 0, 0]);
+        outcome
+    }
+
+    #[test]
+    fn a_slot_that_was_never_checked_reads_empty() {
+        let figures = Figures::default();
+        assert_eq!(figures.read(Slot(9)), Reading::default());
+        figures.clear(Slot(9));
+        assert_eq!(figures.read(Slot(9)), Reading::default());
+        assert_eq!(figures.recent(Slot(9)), []);
+    }
+
+    #[test]
+    fn the_last_outcomes_come_back_oldest_first() {
+        let figures = Figures::default();
+        figures.clear(Slot(300));
+        for i in 1..=40 {
+            let finding = if i % 2 == 0 {
+                Finding::Passed
+            } else {
+                Finding::Failed(Reason::Status(503))
+            };
+            figures.record(Slot(300), Time(i), finding, &outcome(finding, 7));
+        }
+        let recent = figures.recent(Slot(300));
+        assert_eq!(recent.len(), RECENT);
+        assert_eq!(recent.first().map(|p| p.at), Some(Time(17)));
+        assert_eq!(
+            recent.last(),
+            Some(&Past {
+                at: Time(40),
+                finding: Finding::Passed,
+                latency: Duration::from_micros(7)
+            })
+        );
+        assert_eq!(recent[0].finding, Finding::Failed(Reason::Status(503)));
+    }
+
+    #[test]
+    fn an_inconclusive_outcome_is_shown_but_does_not_count_as_a_check() {
+        let figures = Figures::default();
+        figures.clear(Slot(0));
+        figures.record(
+            Slot(0),
+            Time(5),
+            Finding::Passed,
+            &outcome(Finding::Passed, 1),
+        );
+        let doubt = Finding::Inconclusive(Doubt::Ports);
+        figures.record(Slot(0), Time(9), doubt, &outcome(doubt, 1));
+        let reading = figures.read(Slot(0));
+        assert_eq!(reading.checked_at, Some(Time(5)));
+        assert_eq!(reading.last.map(|p| p.finding), Some(doubt));
+    }
+
+    #[test]
+    fn addresses_of_both_families_come_back() {
+        let figures = Figures::default();
+        figures.clear(Slot(0));
+        for text in ["127.0.0.1", "2001:db8::7", "::1"] {
+            let address: IpAddr = text.parse().unwrap();
+            let mut outcome = outcome(Finding::Passed, 1);
+            outcome.address = Some(address);
+            figures.record(Slot(0), Time(1), Finding::Passed, &outcome);
+            assert_eq!(figures.read(Slot(0)).address, Some(address));
+        }
+    }
+
+    #[test]
+    fn a_reused_slot_remembers_nothing() {
+        let figures = Figures::default();
+        figures.clear(Slot(0));
+        let mut failed = outcome(Finding::Failed(Reason::Refused), 1);
+        failed.detail = Some("127.0.0.1:9".into());
+        figures.record(Slot(0), Time(1), failed.finding, &failed);
+        figures.clear(Slot(0));
+        assert_eq!(figures.read(Slot(0)), Reading::default());
+    }
+}
