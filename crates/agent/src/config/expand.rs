@@ -82,8 +82,8 @@ impl<'a> Iterator for Pieces<'a> {
             self.0 = rest;
             return Some(variable(inner).inspect_err(|_| self.0 = ""));
         }
-        let (literal, rest) = if text.starts_with("$$") {
-            ("$", &text[2..])
+        let (literal, rest) = if let Some(rest) = text.strip_prefix("$$") {
+            ("$", rest)
         } else {
             // By bytes: the first character may be wider than one, and no dollar is inside it.
             let next = text.bytes().skip(1).position(|byte| byte == b'$');

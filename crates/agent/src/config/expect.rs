@@ -192,7 +192,7 @@ fn plain_value(text: &str) -> Value {
 }
 
 fn headers(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Box<[HeaderRule]>> {
-    let mut pairs = reading.pairs("headers", node)?;
+    let mut pairs = reading.pairs("'headers'", node)?;
     pairs.sort_by(|(a, _), (b, _)| a.text.cmp(&b.text));
     let mut rules = Vec::new();
     for (key, node) in pairs {

@@ -16,6 +16,9 @@ use super::yaml::Node;
 /// The longest body that a probe may be told to read: 1 GiB.
 const BODY_MAX: u64 = 1 << 30;
 
+/// The most headers of one request; servers refuse more.
+const HEADERS_MAX: usize = 100;
+
 type Headers = Box<[(Box<str>, Box<str>)]>;
 
 /// A mapping of `http`; the short form is a URL alone.
@@ -108,8 +111,17 @@ fn max_body(reading: &mut Reading<'_>, key: &str, node: &Node<'_>) -> Option<u32
 
 /// Request headers, sorted by name, no name twice whatever its case.
 fn headers(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Headers> {
-    let mut headers: Vec<(Box<str>, Box<str>)> = Vec::new();
-    for (key, value) in reading.pairs("headers", node)? {
+    let at = node.at;
+    let pairs = reading.pairs("'headers'", node)?;
+    if pairs.len() > HEADERS_MAX {
+        reading.fault(
+            at,
+            format!("{} headers, at most {HEADERS_MAX}", pairs.len()),
+        );
+        return None;
+    }
+    let mut headers: Vec<(Box<str>, Box<str>)> = Vec::with_capacity(pairs.len());
+    for (key, value) in pairs {
         header_name(reading, &key.text, key.at);
         let twice = headers
             .iter()

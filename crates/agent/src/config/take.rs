@@ -210,17 +210,21 @@ impl<'e> Reading<'e> {
         }
     }
 
-    /// A mapping's pairs, whatever the keys.
+    /// A mapping's pairs, whatever the keys; `place` is how messages call it.
     pub(super) fn pairs<'a>(
         &mut self,
-        key: &str,
+        place: &str,
         node: Node<'a>,
     ) -> Option<Vec<(Key<'a>, Node<'a>)>> {
         match node.kind {
             Kind::Map(pairs) => Some(pairs),
             Kind::Refused => None,
             Kind::Scalar { .. } | Kind::List(_) => {
-                let message = format!("'{key}' must be a mapping, such as {{ key: value }}");
+                let message = if is_empty(&node) {
+                    format!("{place} has no value; give it one or remove the key")
+                } else {
+                    format!("{place} must be a mapping, such as {{ key: value }}")
+                };
                 self.fault(node.at, message);
                 None
             }

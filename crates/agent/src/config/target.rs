@@ -217,7 +217,7 @@ type Labels = Box<[(Arc<str>, Arc<str>)]>;
 
 fn labels(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Labels> {
     let at = node.at;
-    let pairs = reading.pairs("labels", node)?;
+    let pairs = reading.pairs("'labels'", node)?;
     if pairs.len() > Definition::LABELS_MAX {
         let message = format!("{} labels, at most {}", pairs.len(), Definition::LABELS_MAX);
         reading.fault(at, message);

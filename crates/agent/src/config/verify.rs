@@ -90,6 +90,11 @@ fn url(text: &str) -> Result<(), String> {
     if !lower.starts_with("http://") && !lower.starts_with("https://") {
         return Err("the URL must begin with http:// or https://".to_owned());
     }
+    // The URL standard takes any number of slashes; a third is a forgotten host.
+    let after = text.split_once("://").map_or("", |(_, after)| after);
+    if after.starts_with('/') {
+        return Err("the URL has no host after '://'".to_owned());
+    }
     // The URL standard drops or rewrites these; here they are mistakes.
     if text.contains(|c: char| c.is_control() || c == ' ' || c == '\\') {
         return Err(

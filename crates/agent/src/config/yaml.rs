@@ -62,6 +62,9 @@ impl From<ScanError> for Broken {
         // The parser has a bound of its own, which its look-ahead reaches before ours.
         let message = match error.info() {
             "recursion limit exceeded" => too_deep(),
+            flow if flow.contains("',' or") => {
+                format!("not YAML: {flow}; quote values such as \"${{NAME}}\" inside {{ }} and [ ]")
+            }
             other => format!("not YAML: {other}"),
         };
         Self { at, message }

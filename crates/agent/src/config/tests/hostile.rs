@@ -72,6 +72,10 @@ fn a_huge_scalar_is_one_short_message() {
 fn many_equal_keys_cost_no_square_of_time() {
     let text = format!("node: {{{}}}", "a: 1,".repeat(40_000));
     assert_eq!(faults(&text).len(), FAULTS_MAX + 1);
+    let many: String = (0..40_000).map(|n| format!("k{n}: v,")).collect();
+    let text =
+        format!("targets: [{{ name: a, http: {{ url: 'http://a', headers: {{{many}}} }} }}]");
+    assert!(faults(&text)[0].contains("40000 headers, at most 100"));
     let text: String = (0..100_000).map(|n| format!("k{n}: 1\n")).collect();
     let faults = faults(&text);
     assert_eq!(faults.last().unwrap(), "100:1: … and 99900 more");
@@ -164,7 +168,7 @@ fn damage(text: &str, rng: &mut Rng) -> String {
             0 => drop(chars.drain(at..end)),
             1 => {
                 let copy: Vec<char> = chars[at..end].to_vec();
-                let to = usize::try_from(rng.below(length - 12)).unwrap();
+                let to = usize::try_from(rng.below(length.saturating_sub(12))).unwrap();
                 chars.splice(to..to, copy);
             }
             2 => chars.truncate(at.max(20)),

@@ -305,7 +305,7 @@ fn a_bad_put_body_has_faults_with_positions() {
             "1:1: the body is empty; a target needs 'http' or 'tcp'",
         ),
         ("t", "{", "2:1: not YAML"),
-        ("t", "[]", "1:1: 'a target' must be a mapping"),
+        ("t", "[]", "1:1: a target must be a mapping"),
         (
             "t",
             r#"{"name":"u","tcp":"a:1"}"#,
