@@ -155,7 +155,7 @@ mod tests {
         let mut rng = base::Rng::new(1);
         for _ in 0..1_000 {
             let shift = rng.below(50);
-            let span = Duration::from_micros((rng.next() >> 14 >> shift).max(1));
+            let span = Duration::from_micros((rng.word() >> 14 >> shift).max(1));
             assert_eq!(duration(&duration_text(span)), Ok(span));
         }
         assert_eq!(duration_text(Duration::from_millis(90_500)), "1m30s500ms");
