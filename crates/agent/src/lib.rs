@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod disk;
 pub mod events;
 pub mod figures;
 pub mod front;

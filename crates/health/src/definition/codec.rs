@@ -500,8 +500,8 @@ mod tests {
             } else {
                 Probe::Tcp(Box::new(tcp(rng)))
             },
-            interval: Duration::from_micros(rng.next() >> 20),
-            timeout: Duration::from_micros(rng.next() >> 20),
+            interval: Duration::from_micros(rng.word() >> 20),
+            timeout: Duration::from_micros(rng.word() >> 20),
             rule: Rule {
                 fall: number(rng, 99),
                 of: number(rng, 99),
