@@ -1,7 +1,7 @@
 //! Real checks side by side: HAProxy, roundsman and a bare loop, in alternation, one at a time.
 //!
 //! The checker has core 0, the targets core 1. Figures come from the targets' log and from the
-//! kernel. Start reading at [`main`]; each mode is one function.
+//! kernel. Start reading at [`measure`]; each mode is one function.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,7 +65,17 @@ struct Arguments {
     kills: u32,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("probes: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
     let bench = Bench {
