@@ -24,16 +24,16 @@ use crate::front::{Ask, Asks, Front, Settings};
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 
 /// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
-pub const TICK: Duration = Duration::from_millis(2);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 /// How many messages may wait.
-pub const QUEUE: usize = 8_192;
+pub(crate) const QUEUE: usize = 8_192;
 /// How many messages are taken before the schedule is looked at again.
 const BATCH: usize = 256;
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to the node.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// Probes came back.
     Finished(Vec<Finished>),
     /// The disk has this batch and all before it.
@@ -50,7 +50,7 @@ pub enum Message {
 
 /// The API's end of the queue.
 #[derive(Clone, Debug)]
-pub struct Queue(pub SyncSender<Message>);
+pub(crate) struct Queue(pub(crate) SyncSender<Message>);
 
 impl Asks for Queue {
     fn ask(&self, ask: Ask) -> bool {
@@ -60,7 +60,7 @@ impl Asks for Queue {
 
 /// The loop's state.
 #[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     node: Node,
     front: Arc<Front>,
     queue: SyncSender<Message>,
@@ -94,27 +94,27 @@ enum Reply {
 
 /// What a driver is made of.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The node, nothing given to it yet.
-    pub node: Node,
+    pub(crate) node: Node,
     /// What readers see.
-    pub front: Arc<Front>,
+    pub(crate) front: Arc<Front>,
     /// The driver's own queue.
-    pub queue: SyncSender<Message>,
+    pub(crate) queue: SyncSender<Message>,
     /// Where probes run.
-    pub workers: Workers,
+    pub(crate) workers: Workers,
     /// What probes share.
-    pub shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Where writes go.
-    pub disk: Disk,
+    pub(crate) disk: Disk,
     /// Where the config was read, for reloads.
-    pub config_path: Option<PathBuf>,
+    pub(crate) config_path: Option<PathBuf>,
 }
 
 impl Driver {
     /// A driver that has given its node what the disk held and what the config says.
     #[must_use]
-    pub fn new(parts: Parts, records: Vec<health::Record>, targets: Vec<Arc<Definition>>) -> Self {
+    pub(crate) fn new(parts: Parts, records: Vec<health::Record>, targets: Vec<Arc<Definition>>) -> Self {
         let Parts { node, front, queue, workers, shared, disk, config_path } = parts;
         let own = if config_path.is_none() { targets.clone() } else { Vec::new() };
         let mut driver = Self {
@@ -146,7 +146,7 @@ impl Driver {
     }
 
     /// Runs until [`Message::Stop`]; on the way out writes what still waits.
-    pub fn run(mut self, messages: &Receiver<Message>) {
+    pub(crate) fn run(mut self, messages: &Receiver<Message>) {
         self.front.ready.store(true, Relaxed);
         let mut stopping = false;
         while !stopping {
