@@ -1,1 +1,3 @@
-//! stub
+//! Sockets, disk, clock, probes, API and page around one node.
+
+pub mod probe;
