@@ -154,7 +154,10 @@ impl Figures {
             checked_at: (checked_at > 0).then_some(Time(checked_at)),
             last: figure.past(written.wrapping_sub(1)),
             phases: Phases(std::array::from_fn(|i| figure.phases[i].load(Relaxed))),
-            detail: figure.detail.load_full().map(|detail| Arc::<str>::clone(&detail)),
+            detail: figure
+                .detail
+                .load_full()
+                .map(|detail| Arc::<str>::clone(&detail)),
             address: (bits != 0).then(|| Ipv6Addr::from_bits(bits).to_canonical()),
             http_status: (http_status > 0).then_some(http_status),
             cert_expiry: (cert_expiry != 0).then_some(Wall(cert_expiry)),

@@ -3,10 +3,12 @@
 //! Start reading at `driver.rs`: one loop, one queue, one node. Does not know how a verdict is
 //! reached or when a check is due; that is `health`'s.
 
+pub mod api;
 pub mod clock;
 pub mod config;
 pub mod events;
 pub mod figures;
 pub mod front;
 pub mod meters;
+pub mod page;
 pub mod secret;

@@ -132,6 +132,13 @@ impl View {
         }
     }
 
+    /// A view of these rows, each at its own slot.
+    #[must_use]
+    pub fn of(version: Version, rows: Vec<Row>) -> Self {
+        let changes = rows.into_iter().map(|row| (row.slot, Some(Arc::new(row))));
+        Self::empty().with(version, changes)
+    }
+
     /// The target of this name. O(log n).
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Row> {
