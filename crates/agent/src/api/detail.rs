@@ -249,16 +249,12 @@ impl Story {
             }
             Condition::Up => {
                 let from = self.changes.last().map(|change| change.transition.from);
-                let passes = if from == Some(Condition::Down) {
-                    rule.rise
+                let because = if from == Some(Condition::Down) {
+                    format!("{} (rise {})", passed(rule.rise), rule.rise)
                 } else {
-                    1
+                    "a check passed".to_owned()
                 };
-                format!(
-                    "up since {since} because {} (rise {})",
-                    passed(passes),
-                    rule.rise
-                )
+                format!("up since {since} because {because}")
             }
             Condition::Down => {
                 let (checks, demand) = if rule.of > rule.fall {

@@ -74,7 +74,10 @@ fn head(front: &Front, story: &Story) -> Markup {
     let is_stale = front.is_stale(row, story.now);
     html! {
         header.who {
-            h1 { (parts::state(row.status.state)) " " span.name { (row.name()) } }
+            h1 {
+                (parts::state(row.status.state)) " " span.name { (row.name()) } " "
+                small { "for " (parts::ago(row.status.since, story.wall)) }
+            }
             @if is_stale { span.badge.stale { (parts::shape("stale")) "stale" } }
             @if row.shadowed { span.badge { "the API's definition is shadowed by the file's" } }
             p.where {
@@ -95,10 +98,7 @@ fn head(front: &Front, story: &Story) -> Markup {
                     }
                 }
             }
-            p class={ "why " (row.status.state.name()) } {
-                (story.why()) "."
-                " (" (parts::ago(row.status.since, story.wall)) ")"
-            }
+            p class={ "why " (row.status.state.name()) } { (story.why()) "." }
         }
     }
 }
@@ -143,7 +143,7 @@ fn certificate(ends: Wall, now: Wall) -> Markup {
     let soon = left < Duration::from_hours(14 * 24);
     html! {
         dt { "Certificate" }
-        dd .unknown[soon] {
+        dd .unknown[soon && !left.is_zero()] .down[left.is_zero()] {
             @if left.is_zero() { "ended " } @else { "ends in " (words::span(left)) ", " }
             (words::moment(ends)) " UTC"
         }

@@ -34,7 +34,7 @@ pub(super) fn strip(overview: &Overview, wish: &Wish) -> Markup {
 
 fn one(group: &Group, wish: &Wish) -> Markup {
     let inside = html! {
-        span.name { (group.name.as_deref().unwrap_or("no group")) }
+        span.name { (group.name.as_deref().unwrap_or("no group")) } " "
         span.tally {
             @for state in State::ALL {
                 @let count = group.counts.of(state);
@@ -62,7 +62,7 @@ fn bar(counts: &Counts) -> Markup {
         (state.name(), start, count)
     });
     html! {
-        svg.bar viewBox={ "0 0 " (total) " 1" } preserveAspectRatio="none" aria-hidden="true" {
+        svg.share viewBox={ "0 0 " (total) " 1" } preserveAspectRatio="none" aria-hidden="true" {
             @for (name, start, count) in parts {
                 @if count > 0 { rect class=(name) x=(start) width=(count) height="1" {} }
             }

@@ -145,27 +145,26 @@ fn rank(front: &Front, row: &Row, now: Time) -> usize {
 
 fn tiles(overview: &Overview, wish: &Wish) -> Markup {
     let counts = overview.view.counts();
-    let chosen = wish.given("state");
-    let is_stale = !wish.given("stale").is_empty();
     html! {
         nav.tiles data-live="tiles" aria-label="Targets by state" {
             @for state in health::State::ALL {
-                @let name = state.name();
-                @let is_chosen = chosen == name;
-                a class={ "tile " (name) } .none[counts.of(state) == 0]
-                    href=(wish.address("state", (!is_chosen).then_some(name)))
-                    aria-current=[is_chosen.then_some("true")] {
-                    span.number { (counts.of(state)) }
-                    span.word { (parts::shape(name)) (name) }
-                }
+                (tile(state.name(), counts.of(state), ("state", state.name()), wish))
             }
-            a.tile.stale .none[overview.stale == 0]
-                href=(wish.address("stale", (!is_stale).then_some("true")))
-                aria-current=[is_stale.then_some("true")]
-                title="Not checked for more than 1.5 intervals and a timeout" {
-                span.number { (overview.stale) }
-                span.word { (parts::shape("stale")) "stale" }
-            }
+            (tile("stale", overview.stale, ("stale", "true"), wish))
+        }
+    }
+}
+
+/// A count that leads to the targets that it counts, and back when it is chosen.
+fn tile(name: &str, count: usize, (key, value): (&str, &str), wish: &Wish) -> Markup {
+    let is_chosen = wish.given(key) == value;
+    let class = if count == 0 { "tile none" } else { "tile" };
+    html! {
+        a class={ (class) " " (name) } href=(wish.address(key, (!is_chosen).then_some(value)))
+            aria-current=[is_chosen.then_some("true")]
+            title=[(name == "stale").then_some("Not checked for more than 1.5 intervals and a timeout")] {
+            span.number { (count) } " "
+            span.word { (parts::shape(name)) (name) }
         }
     }
 }
