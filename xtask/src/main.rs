@@ -1,1 +1,66 @@
-fn main() {}
+//! The project's own commands: what guards a landing, the long runs, the benches.
+//!
+//! `check` never edits; `fix` does. Start reading at [`Command`]. Knows cargo and Debian's
+//! package tool; does not know what roundsman does.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for people: its output is its purpose"
+)]
+
+mod bench;
+mod campaign;
+mod check;
+mod floors;
+mod process;
+mod reasons;
+mod test;
+mod tools;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Format, clippy with warnings as errors, floors, docs, licences. Never edits
+    Check,
+    /// Edits what `check` would complain about and a program can mend
+    Fix,
+    /// Which crate may import which, and what a core may depend on
+    Floors,
+    /// Everything that guards a landing
+    Test,
+    /// The long runs: ignored tests, in release, many seeds
+    Campaign {
+        /// How many seeds each seeded test takes
+        #[arg(long, default_value_t = 100_000)]
+        seeds: u64,
+    },
+    /// Build in release and measure
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        name: bench::Name,
+        /// Given on to the bench; see `cargo xtask bench NAME -- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Check => check::check(),
+        Command::Fix => check::fix(),
+        Command::Floors => floors::run(),
+        Command::Test => test::run(),
+        Command::Campaign { seeds } => campaign::run(seeds),
+        Command::Bench { name, rest } => bench::run(name, &rest),
+    }
+}

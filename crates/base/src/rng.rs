@@ -16,14 +16,14 @@ impl Rng {
     }
 
     /// The next 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }
 
     /// A number below `bound`; 0 when `bound` is 0. Biased by less than `bound / 2^64`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        let wide = u128::from(self.next()) * u128::from(bound);
+        let wide = u128::from(self.word()) * u128::from(bound);
         u64::try_from(wide >> 64).expect("the upper half of a product of two u64 fits")
     }
 
@@ -41,9 +41,9 @@ mod tests {
     fn the_same_seed_gives_the_same_numbers() {
         let (mut a, mut b) = (Rng::new(7), Rng::new(7));
         for _ in 0..100 {
-            assert_eq!(a.next(), b.next());
+            assert_eq!(a.word(), b.word());
         }
-        assert_ne!(Rng::new(7).next(), Rng::new(8).next());
+        assert_ne!(Rng::new(7).word(), Rng::new(8).word());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base::{Duration, Slot, Ticket, Time, Version, Wall};
 
 use crate::definition::Definition;
-use crate::outcome::{Finding, Reason};
+use crate::outcome::Finding;
 use crate::status::{State, Transition};
 use crate::view::{Source, View};
 
@@ -32,6 +32,8 @@ pub enum Input {
     Persisted(Batch),
     /// The deadline has come.
     Tick,
+    /// The process is about to end: start nothing more, and write what still waits.
+    Stop,
 }
 
 /// What a node wants done.
@@ -39,6 +41,9 @@ pub enum Input {
 pub enum Output {
     /// Start this probe now.
     Probe(Check),
+    /// What the disk still knows of the past, oldest first; complete after this version. Given
+    /// once, in answer to [`Input::Restored`].
+    Past(Version, Vec<Event>),
     /// The outcome in hand counts, and as this.
     Judged(Slot, Finding),
     /// From now on this slot means this target.
@@ -187,6 +192,4 @@ pub struct Explanation {
     pub in_flight: bool,
     /// When the next check is due; `None` when paused.
     pub next_due: Option<Time>,
-    /// Why the last conclusive outcome failed.
-    pub reason: Reason,
 }

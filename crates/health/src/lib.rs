@@ -5,12 +5,20 @@
 //! No sockets, clocks, threads or tasks: the agent and the simulator drive the very same code.
 //! Does not know YAML, HTTP or how a probe is made.
 
+mod catalogue;
+mod clock;
 mod definition;
 mod input;
+mod node;
 mod outcome;
+mod pace;
+mod record;
+mod schedule;
+mod staging;
 mod status;
 #[cfg(test)]
 mod testing;
+mod verdict;
 mod view;
 
 pub use definition::{
@@ -22,6 +30,7 @@ pub use input::{
     Answer, Batch, Check, Diff, Event, Explanation, Input, Key, Output, Probed, Record, Request,
     Write,
 };
+pub use node::{Config, ConfigError, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
 pub use status::{State, Status, Transition};
 pub use view::{Counts, Row, Source, View};

@@ -350,15 +350,18 @@ pub enum Doubt {
     Ports,
     /// Nothing at all answers: the checker itself is probably cut off.
     NothingAnswers,
+    /// This node lacks what the probe needs: a secret, a file, an environment variable.
+    Unable,
 }
 
 impl Doubt {
     /// All doubts.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Late,
         Self::Descriptors,
         Self::Ports,
         Self::NothingAnswers,
+        Self::Unable,
     ];
 
     /// The doubt for people.
@@ -369,6 +372,7 @@ impl Doubt {
             Self::Descriptors => "no file descriptor left",
             Self::Ports => "no local port left",
             Self::NothingAnswers => "nothing at all answers",
+            Self::Unable => "unable to probe",
         }
     }
 }

@@ -132,11 +132,13 @@ impl View {
         }
     }
 
-    /// A view of these rows, each at its own slot.
+    /// A view of these rows, each in the slot that it names.
     #[must_use]
     pub fn of(version: Version, rows: Vec<Row>) -> Self {
-        let changes = rows.into_iter().map(|row| (row.slot, Some(Arc::new(row))));
-        Self::empty().with(version, changes)
+        Self::empty().with(
+            version,
+            rows.into_iter().map(|row| (row.slot, Some(Arc::new(row)))),
+        )
     }
 
     /// The target of this name. O(log n).
@@ -193,7 +195,7 @@ impl View {
     ) -> Self {
         let mut next = self.clone();
         next.version = version;
-        let mut names_changed = false;
+        let mut renamed = Vec::new();
         for (slot, row) in changes {
             let (chunk, at) = (slot.index() / CHUNK, slot.index() % CHUNK);
             while next.chunks.len() <= chunk {
@@ -206,25 +208,39 @@ impl View {
             if let Some(new) = row.as_ref() {
                 next.counts.add(new.status.state);
             }
-            names_changed |= place.as_ref().map(|r| r.name()) != row.as_ref().map(|r| r.name());
+            if place.as_ref().map(|r| r.name()) != row.as_ref().map(|r| r.name()) {
+                renamed.push(slot);
+            }
             *place = row;
         }
-        if names_changed {
-            next.by_name = next.sorted();
+        if !renamed.is_empty() {
+            next.by_name = next.merged(renamed);
         }
         next
     }
 
-    fn sorted(&self) -> Arc<[Slot]> {
-        let mut rows: Vec<&Row> = self
-            .chunks
+    /// The list by name, with `renamed` slots where they belong now. O(n + r log r).
+    fn merged(&self, mut renamed: Vec<Slot>) -> Arc<[Slot]> {
+        renamed.sort_unstable();
+        renamed.dedup();
+        let is_kept = |slot: &Slot| renamed.binary_search(slot).is_err();
+        let mut kept = self.by_name.iter().copied().filter(is_kept).peekable();
+        let mut fresh: Vec<Slot> = renamed
             .iter()
-            .flat_map(|c| c.iter())
-            .flatten()
-            .map(AsRef::as_ref)
+            .copied()
+            .filter(|&s| self.row(s).is_some())
             .collect();
-        rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-        rows.into_iter().map(|row| row.slot).collect()
+        fresh.sort_unstable_by(|&a, &b| self.at(a).name().cmp(self.at(b).name()));
+        let mut merged = Vec::with_capacity(self.by_name.len() + fresh.len());
+        for slot in fresh {
+            let name = self.at(slot).name();
+            while let Some(earlier) = kept.next_if(|&other| self.at(other).name() < name) {
+                merged.push(earlier);
+            }
+            merged.push(slot);
+        }
+        merged.extend(kept);
+        merged.into()
     }
 }
 

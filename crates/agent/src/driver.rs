@@ -1,0 +1,470 @@
+//! The one loop: one queue in, one node, everything out.
+//!
+//! A plain thread. Whatever happens (a probe came back, the API asks, the disk has synced) is a
+//! [`Message`] in one bounded queue; the driver gives it to the node, and does what the node
+//! wants: starts probes, writes, swaps the view. It wakes at most every [`TICK`] for the
+//! schedule, so that checks start in small groups.
+//! Does not know how a probe is made or why a check is due.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+
+use base::{Duration, Slot, Time};
+use health::{
+    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Outcome, Output, Probed, Request, Source,
+};
+use tokio::sync::oneshot;
+
+use crate::config::{self, Config, Fault};
+use crate::disk::Disk;
+use crate::front::{Ask, Asks, Front, Settings};
+use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
+
+/// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
+pub const TICK: Duration = Duration::from_millis(2);
+/// How many messages may wait.
+pub const QUEUE: usize = 8_192;
+/// How many messages are taken before the schedule is looked at again.
+const BATCH: usize = 256;
+const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything that can happen to the node.
+#[derive(Debug)]
+pub enum Message {
+    /// Probes came back.
+    Finished(Vec<Finished>),
+    /// The disk has this batch and all before it.
+    Persisted(Batch),
+    /// API or page ask.
+    Ask(Ask),
+    /// SIGHUP.
+    Reload,
+    /// The config file was read again.
+    Reloaded(Result<Box<Config>, Vec<Fault>>),
+    /// SIGTERM.
+    Stop,
+}
+
+/// The API's end of the queue.
+#[derive(Clone, Debug)]
+pub struct Queue(pub SyncSender<Message>);
+
+impl Asks for Queue {
+    fn ask(&self, ask: Ask) -> bool {
+        self.0.try_send(Message::Ask(ask)).is_ok()
+    }
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub struct Driver {
+    node: Node,
+    front: Arc<Front>,
+    queue: SyncSender<Message>,
+    workers: Workers,
+    shared: Arc<Shared>,
+    disk: Disk,
+    /// What each slot's probe needs; the reason where it can't be made.
+    prepared: Vec<Option<Result<Arc<Prepared>, Arc<str>>>>,
+    definitions: Vec<Option<(Arc<Definition>, Source)>>,
+    jobs: Vec<Job>,
+    /// Checks that can't be made come back at once.
+    unable: Vec<Finished>,
+    in_hand: Option<Finished>,
+    waiting: BTreeMap<Request, Reply>,
+    last_request: Request,
+    config_path: Option<PathBuf>,
+    reloading: Vec<oneshot::Sender<Result<Diff, Vec<Fault>>>>,
+    is_reloading: bool,
+    /// The node's own target when there is no config file.
+    own: Vec<Arc<Definition>>,
+    wall_at: Time,
+    last_batch: Batch,
+    synced: Batch,
+}
+
+#[derive(Debug)]
+enum Reply {
+    Put(oneshot::Sender<Result<Answer, Vec<String>>>),
+    Delete(oneshot::Sender<Answer>),
+}
+
+/// What a driver is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The node, nothing given to it yet.
+    pub node: Node,
+    /// What readers see.
+    pub front: Arc<Front>,
+    /// The driver's own queue.
+    pub queue: SyncSender<Message>,
+    /// Where probes run.
+    pub workers: Workers,
+    /// What probes share.
+    pub shared: Arc<Shared>,
+    /// Where writes go.
+    pub disk: Disk,
+    /// Where the config was read, for reloads.
+    pub config_path: Option<PathBuf>,
+}
+
+impl Driver {
+    /// A driver that has given its node what the disk held and what the config says.
+    #[must_use]
+    pub fn new(parts: Parts, records: Vec<health::Record>, targets: Vec<Arc<Definition>>) -> Self {
+        let Parts { node, front, queue, workers, shared, disk, config_path } = parts;
+        let own = if config_path.is_none() { targets.clone() } else { Vec::new() };
+        let mut driver = Self {
+            node,
+            front,
+            queue,
+            workers,
+            shared,
+            disk,
+            prepared: Vec::new(),
+            definitions: Vec::new(),
+            jobs: Vec::new(),
+            unable: Vec::new(),
+            in_hand: None,
+            waiting: BTreeMap::new(),
+            last_request: Request(0),
+            config_path,
+            reloading: Vec::new(),
+            is_reloading: false,
+            own,
+            wall_at: Time::ZERO,
+            last_batch: Batch(0),
+            synced: Batch(0),
+        };
+        driver.tell_wall_clock();
+        driver.give(Input::Restored(records));
+        driver.give(Input::Load(Source::File, targets));
+        driver
+    }
+
+    /// Runs until [`Message::Stop`]; on the way out writes what still waits.
+    pub fn run(mut self, messages: &Receiver<Message>) {
+        self.front.ready.store(true, Relaxed);
+        let mut stopping = false;
+        while !stopping {
+            let first = messages.recv_timeout(self.until_wake());
+            stopping = match first {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => false,
+                Err(RecvTimeoutError::Disconnected) => true,
+            };
+            let mut taken = 1;
+            while taken < BATCH && !stopping {
+                let Ok(message) = messages.try_recv() else { break };
+                stopping = self.take(message);
+                taken += 1;
+            }
+            self.turn();
+        }
+        self.wind_up(messages);
+    }
+
+    fn until_wake(&self) -> Duration {
+        let now = self.front.clock.now();
+        let wake = self.node.deadline().map_or(self.wall_at, |due| due.min(self.wall_at));
+        // Never sooner than a tick from now: what is due by then starts together.
+        wake.since(now).max(TICK)
+    }
+
+    /// Everything that is due by the clock.
+    fn turn(&mut self) {
+        if self.front.clock.now() >= self.wall_at {
+            self.tell_wall_clock();
+        }
+        self.give(Input::Tick);
+        while !self.unable.is_empty() {
+            let finished = std::mem::take(&mut self.unable);
+            self.finished(finished);
+        }
+        if !self.jobs.is_empty() {
+            self.workers.submit(std::mem::take(&mut self.jobs));
+        }
+        self.measure();
+    }
+
+    fn tell_wall_clock(&mut self) {
+        let wall = self.front.clock.wall();
+        self.wall_at = self.front.clock.now() + WALL_CLOCK_EVERY;
+        self.give(Input::WallClock(wall));
+    }
+
+    fn measure(&self) {
+        let tally = self.node.tally();
+        let meters = &self.front.meters;
+        meters.skipped.set(tally.skipped);
+        meters.queue_in_flight.set(u64::from(tally.in_flight));
+        meters.queue_waiting.set(tally.waiting as u64);
+        meters.queue_disk.set(self.last_batch.0 - self.synced.0);
+        meters.store_records.set(self.disk.state().records.get());
+    }
+
+    /// Takes one message; `true` when it is the last.
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Finished(finished) => self.finished(finished),
+            Message::Persisted(batch) => {
+                self.synced = batch;
+                self.give(Input::Persisted(batch));
+            }
+            Message::Ask(ask) => self.ask(ask),
+            Message::Reload => self.reload(),
+            Message::Reloaded(outcome) => self.reloaded(outcome),
+            Message::Stop => return true,
+        }
+        false
+    }
+
+    fn finished(&mut self, batch: Vec<Finished>) {
+        for finished in batch {
+            self.front.meters.lag.observe(finished.started.since(finished.check.due));
+            let input = Input::Probed(Probed {
+                slot: finished.check.slot,
+                ticket: finished.check.ticket,
+                finding: finished.outcome.finding,
+                late: finished.late,
+                timeout: finished.timeout,
+                local: finished.local,
+                detail: finished.outcome.detail.clone(),
+            });
+            self.in_hand = Some(finished);
+            self.give(input);
+        }
+        self.in_hand = None;
+    }
+
+    fn give(&mut self, input: Input) {
+        self.node.handle(self.front.clock.now(), input);
+        while let Some(output) = self.node.poll() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Probe(check) => self.probe(check),
+            Output::Judged(slot, finding) => self.judged(slot, finding),
+            Output::Persist { batch, writes, urgent: _ } => {
+                self.last_batch = batch;
+                self.disk.write(batch, writes);
+            }
+            Output::View(view) => self.front.view.store(view),
+            Output::Event(event) => {
+                self.front.meters.transitions_to(event.transition.to).add(1);
+                let transition = &event.transition;
+                tracing::info!(
+                    target: "roundsman",
+                    name = &*event.target,
+                    number = transition.number,
+                    from = transition.from.name(),
+                    to = transition.to.name(),
+                    reason = transition.reason.words(),
+                    detail = event.detail.as_deref().unwrap_or(""),
+                    "transition"
+                );
+                self.front.events.push(event);
+            }
+            Output::Past(version, events) => self.front.events.restore(version.origin, version.seq, events),
+            Output::Define(slot, definition, source) => self.define(slot, definition, source),
+            Output::Undefine(slot) => {
+                self.prepared[slot.index()] = None;
+                self.definitions[slot.index()] = None;
+                self.workers.forget(slot);
+            }
+            Output::Answer(request, answer) => self.reply(request, answer),
+            Output::Loaded(_, diff) => self.loaded(diff),
+        }
+    }
+
+    fn probe(&mut self, check: health::Check) {
+        let prepared = self.prepared.get(check.slot.index()).and_then(Option::as_ref);
+        let definition = self.definitions.get(check.slot.index()).and_then(Option::as_ref);
+        let (Some(prepared), Some((definition, _))) = (prepared, definition) else {
+            unreachable!("the node defines a slot before it checks it");
+        };
+        match prepared {
+            Ok(prepared) => {
+                self.jobs.push(Job { check, timeout: definition.timeout, prepared: Arc::clone(prepared) });
+            }
+            Err(why) => {
+                let now = self.front.clock.now();
+                let mut outcome = Outcome::new(Finding::Inconclusive(Doubt::Unable));
+                outcome.detail = Some(Arc::clone(why));
+                let (late, timeout) = (Duration::ZERO, definition.timeout);
+                self.unable.push(Finished { check, started: now, finished: now, outcome, late, timeout, local: true });
+            }
+        }
+    }
+
+    fn judged(&self, slot: Slot, finding: Finding) {
+        self.front.meters.judged(finding);
+        let finished = self.in_hand.as_ref().expect("a judgement follows its outcome");
+        self.front.figures.record(slot, finished.finished, finding, &finished.outcome);
+    }
+
+    fn define(&mut self, slot: Slot, definition: Arc<Definition>, source: Source) {
+        let room = slot.index() + 1;
+        if self.prepared.len() < room {
+            self.prepared.resize_with(room, || None);
+            self.definitions.resize_with(room, || None);
+        }
+        let same_name = self.definitions[slot.index()].as_ref().is_some_and(|(old, _)| old.name == definition.name);
+        if !same_name {
+            self.front.figures.clear(slot);
+        }
+        self.workers.forget(slot);
+        self.prepared[slot.index()] = Some(self.prepare(&definition, source));
+        self.definitions[slot.index()] = Some((definition, source));
+    }
+
+    fn prepare(&self, definition: &Definition, source: Source) -> Result<Arc<Prepared>, Arc<str>> {
+        let trust = match source {
+            Source::File => Trust::File,
+            Source::Api => Trust::Api(Arc::new(Guard { allow: self.front.settings.load().allow_targets.clone() })),
+        };
+        probe::prepare(definition, trust, &self.shared).map(Arc::new).map_err(|error| {
+            tracing::warn!(name = &*definition.name, %error, "can't probe");
+            error.to_string().into()
+        })
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Put(definition, reply) => self.put(definition, reply),
+            Ask::Delete(name, reply) => {
+                let request = self.wait_for(Reply::Delete(reply));
+                self.give(Input::Delete(request, name));
+            }
+            Ask::Explain(slot, reply) => drop(reply.send(self.node.explain(slot))),
+            Ask::Reload(reply) => {
+                self.reloading.push(reply);
+                self.reload();
+            }
+        }
+    }
+
+    fn put(&mut self, definition: Definition, reply: oneshot::Sender<Result<Answer, Vec<String>>>) {
+        if self.disk.state().is_failing.load(Relaxed) {
+            let _ = reply.send(Err(vec!["the store file can't be written; nothing was changed".to_owned()]));
+            return;
+        }
+        if let Err(why) = self.prepare(&definition, Source::Api) {
+            let _ = reply.send(Err(vec![why.to_string()]));
+            return;
+        }
+        let request = self.wait_for(Reply::Put(reply));
+        self.give(Input::Put(request, Arc::new(definition)));
+    }
+
+    fn wait_for(&mut self, reply: Reply) -> Request {
+        self.last_request.0 += 1;
+        self.waiting.insert(self.last_request, reply);
+        self.last_request
+    }
+
+    fn reply(&mut self, request: Request, answer: Answer) {
+        match self.waiting.remove(&request) {
+            Some(Reply::Put(reply)) => drop(reply.send(Ok(answer))),
+            Some(Reply::Delete(reply)) => drop(reply.send(answer)),
+            None => {}
+        }
+    }
+
+    /// Reads the config file on a thread of its own: a large one takes long, checks do not wait.
+    fn reload(&mut self) {
+        if std::mem::replace(&mut self.is_reloading, true) {
+            return;
+        }
+        let Some(path) = self.config_path.clone() else {
+            let config = Config { targets: self.own.clone(), ..Config::default() };
+            self.reloaded(Ok(Box::new(config)));
+            return;
+        };
+        let queue = self.queue.clone();
+        let reader = std::thread::Builder::new().name("reload".into());
+        let read = move || drop(queue.send(Message::Reloaded(config::load(&path).map(Box::new))));
+        if let Err(error) = reader.spawn(read) {
+            tracing::error!(%error, "can't start a thread to reload the config");
+            self.is_reloading = false;
+        }
+    }
+
+    fn reloaded(&mut self, outcome: Result<Box<Config>, Vec<Fault>>) {
+        match outcome {
+            Ok(config) => {
+                let Config { api, metrics_per_target, targets, .. } = *config;
+                let settings = Settings { token: api.token, allow_targets: api.allow_targets, metrics_per_target };
+                if self.config_path.is_some() {
+                    self.front.settings.store(Arc::new(settings));
+                }
+                self.refresh_outside();
+                self.give(Input::Load(Source::File, targets));
+            }
+            Err(faults) => {
+                self.is_reloading = false;
+                self.front.meters.reload_ok.set(0);
+                for fault in &faults {
+                    tracing::error!("{fault}");
+                }
+                tracing::error!(faults = faults.len(), "the config was not reloaded; the old one stays in force");
+                for reply in self.reloading.drain(..) {
+                    let _ = reply.send(Err(faults.clone()));
+                }
+            }
+        }
+    }
+
+    /// Prepares anew what depends on files and the environment: a secret may have been rotated.
+    fn refresh_outside(&mut self) {
+        for at in 0..self.definitions.len() {
+            if let Some((definition, source)) = self.definitions[at].clone().filter(|(d, _)| probe::reads_outside(d)) {
+                self.prepared[at] = Some(self.prepare(&definition, source));
+            }
+        }
+    }
+
+    fn loaded(&mut self, diff: Diff) {
+        self.is_reloading = false;
+        let meters = &self.front.meters;
+        meters.reload_ok.set(1);
+        meters.reloaded_at.set(u64::try_from(self.front.clock.wall().0 / 1_000).unwrap_or(0));
+        for (what, names) in [("added", &diff.added), ("changed", &diff.changed), ("removed", &diff.removed)] {
+            for name in names.iter().take(100) {
+                tracing::debug!(%name, "{what}");
+            }
+        }
+        tracing::info!(
+            added = diff.added.len(),
+            changed = diff.changed.len(),
+            removed = diff.removed.len(),
+            unchanged = diff.unchanged,
+            "config loaded"
+        );
+        for reply in self.reloading.drain(..) {
+            let _ = reply.send(Ok(diff.clone()));
+        }
+    }
+
+    /// Writes what still waits, for at most a second.
+    fn wind_up(mut self, messages: &Receiver<Message>) {
+        self.give(Input::Stop);
+        let end = self.front.clock.now() + Duration::from_secs(1);
+        while self.synced < self.last_batch {
+            match messages.recv_timeout(end.since(self.front.clock.now())) {
+                Ok(Message::Persisted(batch)) => {
+                    self.synced = batch;
+                    self.give(Input::Persisted(batch));
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What can be said on the command line. The comments are the help that people read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use health::State;
+use tracing_subscriber::filter::Targets;
+
+/// Checks the health of servers and says what it found.
+///
+/// `roundsman run CONFIG` starts a node; its page and API answer on http://127.0.0.1:7717.
+/// The other verbs ask a node, or check something once.
+#[derive(Debug, Parser)]
+#[command(name = "roundsman", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+
+    #[command(flatten)]
+    pub(crate) node: NodeAddress,
+
+    /// What to log on standard error: a level, or `target=level,…` [default: info for run,
+    /// otherwise warn]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<Targets>,
+
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Which node is asked, and with what token.
+#[derive(Debug, Args)]
+pub(crate) struct NodeAddress {
+    /// The node to ask; $ROUNDSMAN_API is used where this is not given
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "ROUNDSMAN_API",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:7717"
+    )]
+    pub(crate) api: String,
+
+    /// A file that holds the token for writes; goes before $ROUNDSMAN_TOKEN
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON document per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run one node in the foreground; SIGHUP reloads, SIGTERM stops
+    Run(Run),
+    /// Read a config and name every mistake in it, each with line and column
+    Validate {
+        /// The config file
+        config: PathBuf,
+    },
+    /// Make one check now and print its phases
+    ///
+    /// Exits 0 when every check passed, 1 when one did not, 2 on bad input.
+    Check(Check),
+    /// List the targets as a node sees them, worst first
+    ///
+    /// Exits 1 when the node can't be reached, 3 when --fail-on matches.
+    Status(Status),
+    /// List the nodes
+    Members {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print changes of state, oldest first
+    Events(Events),
+    /// Say why a target is in its state
+    Explain {
+        /// The target's name
+        target: String,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the node read its config again; needs the token
+    Reload {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual, for `man -l`
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The config file; without one the node checks itself and shows the page
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where statuses and API-made targets are kept
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// Where API and page answer; goes before the config
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// The node's name; goes before the config
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// `http(s)://…` or `tcp://HOST:PORT`; or a config file, and which of its targets
+    #[arg(value_name = "URL | CONFIG NAME", required = true, num_args = 1..)]
+    pub(crate) what: Vec<String>,
+
+    /// Time for a check of a URL; targets of a config have their own
+    #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+
+    /// Print one JSON document: the check of a URL, or {"items": […]} for targets of a config
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Only targets in one of these states
+    #[arg(long, value_delimiter = ',', value_parser = states())]
+    pub(crate) state: Vec<State>,
+
+    /// Only targets with this label; may be given more than once
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub(crate) label: Vec<String>,
+
+    /// Only targets of this group
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+
+    /// Print one JSON document: {"version", "coverage", "items"}
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Exit 3 when a listed target is in one of these states
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states())]
+    pub(crate) fail_on: Vec<State>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Stay and print what happens next
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// Print one JSON document per line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn states() -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::name))
+        .map(|name| State::from_name(&name).expect("the parser lets only names of states through"))
+}
+
+fn label(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.is_empty() => Ok(text.to_owned()),
+        _ => Err("write a label as KEY=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,36 @@
+//! Names of the contract that are not built yet: refused by name, absent from every help.
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::out;
+
+const VERBS: [&str; 7] = [
+    "owners", "simulate", "silence", "drain", "leave", "forget", "keygen",
+];
+const FLAGS: [&str; 2] = ["--cluster-listen", "--join"];
+
+/// Prints why the arguments were not taken, or the help that was asked for.
+pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    if let Some(name) = named(error) {
+        out::complain(format!("roundsman: '{name}' is not in this version"));
+        return ExitCode::from(2);
+    }
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The verb or flag of a later version that was asked for.
+fn named(error: &clap::Error) -> Option<&'static str> {
+    let (kind, names): (_, &[&str]) = match error.kind() {
+        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, &VERBS),
+        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, &FLAGS),
+        _ => return None,
+    };
+    let Some(ContextValue::String(given)) = error.get(kind) else {
+        return None;
+    };
+    let given = given.split(['=', ' ']).next().unwrap_or(given);
+    names.iter().find(|name| **name == given).copied()
+}

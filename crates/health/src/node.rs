@@ -1,0 +1,415 @@
+//! One whole node: the only place where the parts meet.
+//!
+//! Drive it with [`Node::handle`] and [`Node::poll`]; start reading at [`Node::handle`], where
+//! each input is one line. Targets live in dense arrays indexed by slot; the work per outcome
+//! and per beat does not grow with their number.
+//! Does not know sockets, disks, YAML or HTTP.
+
+mod targets;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use base::{Duration, Origin, Slot, Ticket, Time, Version, Wall};
+use thiserror::Error;
+
+use crate::catalogue::Catalogue;
+use crate::clock::NodeClock;
+use crate::definition::Rule;
+use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
+use crate::outcome::{Finding, Reason};
+use crate::pace::Pace;
+use crate::record;
+use crate::schedule::{Next, Schedule};
+use crate::staging::Staging;
+use crate::status::{State, Status};
+use crate::verdict::{self, Counters, Uplink};
+use crate::view::{Counts, Row, View};
+
+/// What a node must be told once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The most checks under way at once. At least 1; the agent derives it from the limit on
+    /// file descriptors.
+    pub in_flight_max: u32,
+    /// The most targets, from all sources together. Default 1,000,000.
+    pub targets_max: u32,
+    /// The origin to take if the disk holds none; random.
+    pub fresh_origin: Origin,
+    /// How often readers may see a new view while nobody waits for one. Default 50 ms.
+    pub view_every: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 4_096,
+            targets_max: 1_000_000,
+            fresh_origin: Origin(1),
+            view_every: Duration::from_millis(50),
+        }
+    }
+}
+
+/// A config that no node can work with. Nothing was made.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No check could ever start.
+    #[error("in_flight_max is 0; give the process more file descriptors")]
+    NoRoom,
+}
+
+/// What a node counts of its own work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Checks started.
+    pub started: u64,
+    /// Beats skipped: missed in a pause, or their target's last check still waits or runs.
+    pub skipped: u64,
+    /// Checks under way.
+    pub in_flight: u32,
+    /// Checks that are due and wait for room.
+    pub waiting: usize,
+    /// Outcomes of checks whose target is gone or was defined anew meanwhile.
+    pub dropped: u64,
+    /// Records at boot that could not be read; their targets start anew.
+    pub unreadable: u64,
+}
+
+/// How long a change of counters may wait for the disk when nothing else is written.
+const SOFT_WRITE: Duration = Duration::from_secs(1);
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    config: Config,
+    now: Time,
+    clock: NodeClock,
+    catalogue: Catalogue,
+    schedule: Schedule,
+    pace: Pace,
+    uplink: Uplink,
+    hot: Vec<Hot>,
+    rows: Vec<Option<Arc<Row>>>,
+    counts: Counts,
+    /// Statuses from the disk whose targets have not been defined yet.
+    orphans: BTreeMap<Arc<str>, (Status, Counters)>,
+    version: Version,
+    written: Version,
+    staging: Staging,
+    view_at: Time,
+    /// Slots whose counters changed since they were last written.
+    soft: Vec<Slot>,
+    soft_at: Time,
+    /// Targets that left or joined the beat with the input in hand.
+    off_beat: Vec<Beat>,
+    on_beat: Vec<Beat>,
+    is_stopping: bool,
+    tally: Tally,
+    outputs: VecDeque<Output>,
+}
+
+/// A slot with its interval and the phase within it.
+type Beat = (Slot, Duration, u64);
+
+/// What every outcome touches, in one cache line.
+#[derive(Clone, Debug, Default)]
+struct Hot {
+    counters: Counters,
+    last_start: Time,
+    interval: Duration,
+    rule: Rule,
+    ticket: Ticket,
+    is_live: bool,
+    was_checked: bool,
+    in_flight: bool,
+    waits: bool,
+    soft: bool,
+}
+
+impl Node {
+    /// A node that knows nothing yet; give it [`Input::Restored`] first, then the wall clock.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        if config.in_flight_max == 0 {
+            return Err(ConfigError::NoRoom);
+        }
+        let version = Version {
+            origin: config.fresh_origin,
+            seq: 0,
+        };
+        Ok(Self {
+            pace: Pace::new(config.in_flight_max),
+            config,
+            now: Time::ZERO,
+            clock: NodeClock::default(),
+            catalogue: Catalogue::default(),
+            schedule: Schedule::default(),
+            uplink: Uplink::default(),
+            hot: Vec::new(),
+            rows: Vec::new(),
+            counts: Counts::default(),
+            orphans: BTreeMap::new(),
+            version,
+            written: Version::default(),
+            staging: Staging::new(),
+            view_at: Time::ZERO,
+            soft: Vec::new(),
+            soft_at: Time::ZERO,
+            off_beat: Vec::new(),
+            on_beat: Vec::new(),
+            is_stopping: false,
+            tally: Tally::default(),
+            outputs: VecDeque::new(),
+        })
+    }
+
+    /// Takes in what happened; never fails, never waits. `now` never goes back.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Restored(records) => self.restore(records),
+            Input::WallClock(wall) => self.hear_clock(wall),
+            Input::Load(source, definitions) => self.load(source, definitions),
+            Input::Put(request, definition) => self.put(request, definition),
+            Input::Delete(request, name) => self.delete(request, &name),
+            Input::Probed(probed) => self.probed(probed),
+            Input::Persisted(batch) => self.staging.persisted(batch),
+            Input::Tick => {}
+            Input::Stop => self.stop(),
+        }
+        self.retime();
+        if !self.is_stopping {
+            self.beat();
+        }
+    }
+
+    /// What shall be done next; drain until `None` after every [`Node::handle`].
+    pub fn poll(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.flush_counters();
+            self.seal();
+            if self.staging.is_ready() && (self.staging.is_awaited() || self.now >= self.view_at) {
+                self.staging.show(&mut self.outputs);
+                self.view_at = self.now + self.config.view_every;
+            }
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When to give [`Input::Tick`], if nothing happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Time> {
+        let beat = self.schedule.deadline().map(|due| self.clock.time(due));
+        let view = self.staging.is_ready().then_some(self.view_at);
+        let soft = (!self.soft.is_empty()).then_some(self.soft_at);
+        [beat, self.pace.deadline(), view, soft]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What readers see.
+    #[must_use]
+    pub const fn view(&self) -> &Arc<View> {
+        self.staging.view()
+    }
+
+    /// What the node counts of its own work.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally {
+            in_flight: self.pace.in_flight,
+            waiting: self.pace.waiting(),
+            ..self.tally
+        }
+    }
+
+    /// A target's verdict in the making; `None` if the slot is empty.
+    #[must_use]
+    pub fn explain(&self, slot: Slot) -> Option<Explanation> {
+        let hot = self.hot.get(slot.index()).filter(|hot| hot.is_live)?;
+        let row = self.rows[slot.index()]
+            .as_ref()
+            .expect("a live slot has a row");
+        let phase = crate::schedule::phase(row.name(), hot.interval);
+        let next = Schedule::next_of(self.clock.node(self.now), hot.interval, phase);
+        Some(Explanation {
+            state: hot.counters.state,
+            failures: hot.counters.failures,
+            successes: hot.counters.successes,
+            window: hot.counters.window,
+            in_flight: hot.in_flight,
+            next_due: (hot.counters.state != State::Paused).then(|| self.clock.time(next)),
+        })
+    }
+
+    /// Starts nothing more, and writes at once what could have waited.
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        self.soft_at = self.now;
+        self.staging.open.urgent = true;
+    }
+
+    fn hear_clock(&mut self, wall: Wall) {
+        if self.clock.hear(self.now, wall) {
+            self.schedule.anchor(self.clock.node(self.now));
+        }
+    }
+
+    /// Starts what is due, then what waits, as far as there is room.
+    fn beat(&mut self) {
+        let node_now = self.clock.node(self.now);
+        while let Some(next) = self.schedule.next(node_now) {
+            match next {
+                Next::Due(slot, due) => self.due(slot, self.clock.time(due)),
+                Next::Missed(beats) => self.tally.skipped += beats,
+            }
+        }
+        while let Some((slot, due)) = self.pace.release(self.now) {
+            let hot = &mut self.hot[slot.index()];
+            if std::mem::take(&mut hot.waits) && hot.is_live && !hot.in_flight {
+                self.start(slot, due.unwrap_or(self.now));
+            }
+        }
+    }
+
+    fn due(&mut self, slot: Slot, due: Time) {
+        let hot = &mut self.hot[slot.index()];
+        if hot.waits || hot.in_flight {
+            self.tally.skipped += 1;
+        } else if hot.was_checked && self.now.since(hot.last_start) < hot.interval / 2 {
+            // The clock was moved, or the first check was early: this beat has been had.
+        } else if self.pace.has_room(self.now.since(due)) {
+            self.start(slot, due);
+        } else {
+            hot.waits = true;
+            self.pace.wait(slot, Some(due));
+        }
+    }
+
+    fn start(&mut self, slot: Slot, due: Time) {
+        let hot = &mut self.hot[slot.index()];
+        hot.ticket.0 = hot.ticket.0.wrapping_add(1);
+        hot.in_flight = true;
+        hot.was_checked = true;
+        hot.last_start = self.now;
+        self.pace.started(self.now);
+        self.tally.started += 1;
+        self.outputs.push_back(Output::Probe(Check {
+            slot,
+            ticket: hot.ticket,
+            due,
+        }));
+    }
+
+    fn probed(&mut self, probed: Probed) {
+        self.pace.ended();
+        let hot = &mut self.hot[probed.slot.index()];
+        if !hot.is_live || hot.ticket != probed.ticket || !hot.in_flight {
+            self.tally.dropped += 1;
+            return;
+        }
+        hot.in_flight = false;
+        let answered = hot.counters.state == State::Up && hot.counters.failures == 0;
+        let finding = self
+            .uplink
+            .weigh(&probed, verdict::judge(&probed), answered, self.counts.up);
+        self.outputs.push_back(Output::Judged(probed.slot, finding));
+        let (passed, reason) = match finding {
+            Finding::Passed => (true, Reason::None),
+            Finding::Failed(reason) => (false, reason),
+            Finding::Inconclusive(_) => return,
+        };
+        let before = hot.counters;
+        if let Some(state) = hot.counters.step(hot.rule, passed) {
+            self.change(probed.slot, state, reason, probed.detail);
+        } else if hot.counters != before && !hot.soft {
+            hot.soft = true;
+            if self.soft.is_empty() {
+                self.soft_at = self.now + SOFT_WRITE;
+            }
+            self.soft.push(probed.slot);
+        }
+    }
+
+    /// Writes a new state down; readers see it once the disk has it.
+    fn change(&mut self, slot: Slot, to: State, reason: Reason, detail: Option<Arc<str>>) {
+        let row = self.rows[slot.index()]
+            .as_ref()
+            .expect("a live slot has a row");
+        let at = self.clock.wall(self.now);
+        self.version.seq += 1;
+        let status = row
+            .status
+            .changed(to, at, reason, detail.clone(), self.version.seq);
+        let transition = *status
+            .recent
+            .last()
+            .expect("a change is among the recent ones");
+        self.counts.remove(row.status.state);
+        self.counts.add(to);
+        let target = Arc::clone(&row.definition.name);
+        let row = Arc::new(Row {
+            status,
+            ..Row::clone(row)
+        });
+        self.hot[slot.index()].counters = Counters::new(to);
+        self.write_status(&row);
+        self.rows[slot.index()] = Some(Arc::clone(&row));
+        let open = &mut self.staging.open;
+        open.urgent = true;
+        open.changes.push((slot, Some(row)));
+        open.events.push(Event {
+            target,
+            transition,
+            detail,
+        });
+    }
+
+    fn write_status(&mut self, row: &Row) {
+        let hot = &mut self.hot[row.slot.index()];
+        let value = record::encode_status(&row.status, &hot.counters);
+        self.staging.open.writes.push(Write::Set(
+            Key::Status(Arc::clone(&row.definition.name)),
+            value,
+        ));
+    }
+
+    /// Writes counters that changed without a change of state, all in one batch.
+    fn flush_counters(&mut self) {
+        if self.soft.is_empty() || self.now < self.soft_at {
+            return;
+        }
+        for slot in std::mem::take(&mut self.soft) {
+            let hot = &mut self.hot[slot.index()];
+            if std::mem::take(&mut hot.soft) && hot.is_live {
+                let row = Arc::clone(
+                    self.rows[slot.index()]
+                        .as_ref()
+                        .expect("a live slot has a row"),
+                );
+                self.write_status(&row);
+            }
+        }
+    }
+
+    fn seal(&mut self) {
+        if self.version != self.written && !self.staging.open.writes.is_empty() {
+            let value = record::encode_version(self.version);
+            self.staging
+                .open
+                .writes
+                .push(Write::Set(Key::Origin, value));
+            self.written = self.version;
+        }
+        let persist = self.staging.seal(self.version);
+        self.outputs.extend(persist);
+    }
+
+    fn answer(&mut self, request: Request, answer: Answer) {
+        self.staging.open.answers.push((request, answer));
+    }
+}
+
+#[cfg(test)]
+mod tests;

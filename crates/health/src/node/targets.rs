@@ -1,0 +1,401 @@
+//! How targets come, change and go: from the disk, the config file and the API.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{Slot, Version};
+
+use super::{Hot, Node};
+use crate::catalogue::Winner;
+use crate::definition::{self, Definition};
+use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
+use crate::outcome::Reason;
+use crate::record;
+use crate::schedule::phase;
+use crate::status::{State, Status};
+use crate::verdict::Counters;
+use crate::view::{Row, Source};
+
+/// Targets whose first beat would be further away than this get a first check before it.
+const FIRST_CHECK_AFTER: base::Duration = base::Duration::from_secs(1);
+/// From how many removals on the rings are swept once instead of searched for each.
+const SWEEP: usize = 64;
+
+/// What a change of one definition did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Added,
+    Changed,
+    Removed,
+    None,
+}
+
+impl Node {
+    /// Takes in what the disk held. Targets made through the API are back at once; statuses of
+    /// others wait until the config file is loaded.
+    pub(super) fn restore(&mut self, records: Vec<Record>) {
+        let mut definitions = Vec::new();
+        for Record { key, value } in records {
+            let readable = match key {
+                Key::Origin => record::decode_version(&value).map(|version| {
+                    self.version = version;
+                    self.written = version;
+                }),
+                Key::Status(name) => record::decode_status(&value).map(|status| {
+                    self.orphans.insert(name, status);
+                }),
+                Key::Definition(_) => {
+                    definition::decode(&value).map(|d| definitions.push(Arc::new(d)))
+                }
+            };
+            self.tally.unreadable += u64::from(readable.is_err());
+        }
+        self.tell_the_past();
+        self.set_all(Source::Api, &definitions);
+    }
+
+    /// Gives the transitions that the disk still knows to whoever resumes a stream of events.
+    fn tell_the_past(&mut self) {
+        let mut past = Vec::new();
+        let mut complete_after = 0;
+        for (name, (status, _)) in &self.orphans {
+            let lost = usize::try_from(status.transition).is_ok_and(|n| n > status.recent.len());
+            if let Some(oldest) = status.recent.first().filter(|_| lost) {
+                complete_after = complete_after.max(oldest.seq.saturating_sub(1));
+            }
+            let newest = status.transition;
+            past.extend(status.recent.iter().map(|&transition| {
+                let detail = status
+                    .detail
+                    .clone()
+                    .filter(|_| transition.number == newest);
+                Event {
+                    target: Arc::clone(name),
+                    transition,
+                    detail,
+                }
+            }));
+        }
+        past.sort_by_key(|event| event.transition.seq);
+        let origin = self.version.origin;
+        self.outputs.push_back(Output::Past(
+            Version {
+                origin,
+                seq: complete_after,
+            },
+            past,
+        ));
+    }
+
+    /// Takes the whole new content of a config source.
+    pub(super) fn load(&mut self, source: Source, definitions: Vec<Arc<Definition>>) {
+        let keep: BTreeMap<&str, ()> = definitions.iter().map(|d| (&*d.name, ())).collect();
+        let gone = self
+            .catalogue
+            .names_without(source, |name| keep.contains_key(name));
+        let mut diff = Diff::default();
+        for name in gone {
+            match self.set(&name, source, None) {
+                Effect::Removed => diff.removed.push(name),
+                Effect::Added | Effect::Changed | Effect::None => diff.changed.push(name),
+            }
+        }
+        for (definition, effect) in definitions.iter().zip(self.set_all(source, &definitions)) {
+            match effect {
+                Effect::Added => diff.added.push(Arc::clone(&definition.name)),
+                Effect::Changed => diff.changed.push(Arc::clone(&definition.name)),
+                Effect::Removed | Effect::None => diff.unchanged += 1,
+            }
+        }
+        self.sweep_orphans();
+        self.staging.open.loaded = Some((source, diff));
+    }
+
+    /// Statuses on disk whose targets nobody defines any more are taken off it.
+    fn sweep_orphans(&mut self) {
+        for name in std::mem::take(&mut self.orphans).into_keys() {
+            self.staging
+                .open
+                .writes
+                .push(Write::Remove(Key::Status(name)));
+        }
+    }
+
+    pub(super) fn put(&mut self, request: Request, definition: Arc<Definition>) {
+        let is_new = self
+            .catalogue
+            .get(&definition.name)
+            .is_none_or(|entry| entry.api.is_none());
+        if is_new && self.catalogue.len() >= self.config.targets_max as usize {
+            self.answer(request, Answer::Full);
+            return;
+        }
+        self.version.seq += 1;
+        let key = Key::Definition(Arc::clone(&definition.name));
+        self.staging
+            .open
+            .writes
+            .push(Write::Set(key, definition::encode(&definition)));
+        self.staging.open.urgent = true;
+        self.set_all(Source::Api, &[definition]);
+        let version = self.version;
+        self.answer(
+            request,
+            if is_new {
+                Answer::Created(version)
+            } else {
+                Answer::Replaced(version)
+            },
+        );
+    }
+
+    pub(super) fn delete(&mut self, request: Request, name: &Arc<str>) {
+        match self
+            .catalogue
+            .get(name)
+            .map(|entry| (entry.api.is_some(), entry.file.is_some()))
+        {
+            None => return self.answer(request, Answer::NotFound),
+            Some((false, _)) => return self.answer(request, Answer::FromFile),
+            Some((true, _)) => {}
+        }
+        self.version.seq += 1;
+        self.staging
+            .open
+            .writes
+            .push(Write::Remove(Key::Definition(Arc::clone(name))));
+        self.staging.open.urgent = true;
+        self.set(name, Source::Api, None);
+        self.answer(request, Answer::Deleted(self.version));
+    }
+
+    /// Sets many definitions. Slots are given in the order of the beat, so that the node walks
+    /// through its memory as it walks through time.
+    fn set_all(&mut self, source: Source, definitions: &[Arc<Definition>]) -> Vec<Effect> {
+        let mut order: Vec<usize> = (0..definitions.len()).collect();
+        order.sort_by_cached_key(|&i| {
+            (
+                definitions[i].interval,
+                phase(&definitions[i].name, definitions[i].interval),
+            )
+        });
+        let mut effects = vec![Effect::None; definitions.len()];
+        for i in order {
+            let definition = &definitions[i];
+            effects[i] = self.set(&definition.name, source, Some(Arc::clone(definition)));
+        }
+        effects
+    }
+
+    /// Sets or takes away what one source says of one name.
+    fn set(
+        &mut self,
+        name: &Arc<str>,
+        source: Source,
+        definition: Option<Arc<Definition>>,
+    ) -> Effect {
+        let (slot, before, after) = self.catalogue.set(name, source, definition);
+        self.settle(slot, before, after)
+    }
+
+    /// Takes what left the beat off it and puts what joined on, all at once.
+    pub(super) fn retime(&mut self) {
+        let (mut off, on) = (
+            std::mem::take(&mut self.off_beat),
+            std::mem::take(&mut self.on_beat),
+        );
+        let now = self.clock.node(self.now);
+        if off.len() > SWEEP {
+            off.sort_unstable();
+            self.schedule
+                .remove_all(|slot| off.binary_search_by_key(&slot, |beat| beat.0).is_ok());
+        } else {
+            off.into_iter().for_each(|(slot, interval, phase)| {
+                self.schedule.remove(now, slot, interval, phase)
+            });
+        }
+        for &(slot, interval, _) in &on {
+            let hot = &mut self.hot[slot.index()];
+            if interval > FIRST_CHECK_AFTER && !hot.was_checked && !hot.waits {
+                hot.waits = true;
+                self.pace.wait(slot, None);
+            }
+        }
+        if !on.is_empty() {
+            self.schedule.add(now, on);
+        }
+    }
+
+    /// Makes the slot what the catalogue says.
+    fn settle(&mut self, slot: Slot, before: Option<Winner>, after: Option<Winner>) -> Effect {
+        match (before, after) {
+            (None, None) => Effect::None,
+            (None, Some(winner)) => {
+                self.begin(slot, winner);
+                Effect::Added
+            }
+            (Some(_), None) => {
+                self.end(slot);
+                Effect::Removed
+            }
+            (Some(before), Some(after)) if before == after => Effect::None,
+            (Some(before), Some(after)) if before.definition == after.definition => {
+                self.relabel(slot, after);
+                Effect::None
+            }
+            (Some(before), Some(after)) => {
+                self.redefine(slot, &before, after);
+                Effect::Changed
+            }
+        }
+    }
+
+    fn begin(&mut self, slot: Slot, winner: Winner) {
+        if slot.index() >= self.hot.len() {
+            self.hot.resize_with(slot.index() + 1, Hot::default);
+            self.rows.resize(slot.index() + 1, None);
+        }
+        let definition = winner.definition;
+        let fresh = || {
+            (
+                Status::new(self.clock.wall(self.now)),
+                Counters::new(State::Unknown),
+            )
+        };
+        let (status, counters) = self.orphans.remove(&definition.name).unwrap_or_else(fresh);
+        let ticket = self.hot[slot.index()].ticket;
+        self.hot[slot.index()] = Hot {
+            counters,
+            interval: definition.interval,
+            rule: definition.rule,
+            ticket,
+            is_live: true,
+            ..Hot::default()
+        };
+        self.counts.add(status.state);
+        self.join_beat(slot, &definition);
+        self.outputs
+            .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
+        let row = Row {
+            slot,
+            definition,
+            source: winner.source,
+            shadowed: winner.shadowed,
+            status,
+        };
+        self.place(row);
+        self.pause_or_resume(slot);
+    }
+
+    /// The same is checked, but its source or shadow changed.
+    fn relabel(&mut self, slot: Slot, winner: Winner) {
+        let row = self.rows[slot.index()]
+            .as_ref()
+            .expect("a live slot has a row");
+        if row.source != winner.source {
+            // Trust depends on the source: the agent prepares the probe anew.
+            self.outputs.push_back(Output::Define(
+                slot,
+                Arc::clone(&winner.definition),
+                winner.source,
+            ));
+        }
+        let row = Row {
+            source: winner.source,
+            shadowed: winner.shadowed,
+            ..Row::clone(row)
+        };
+        self.place(row);
+    }
+
+    /// Another definition under the same name: the status stays, and the counters too unless
+    /// the target is asked in another way.
+    fn redefine(&mut self, slot: Slot, before: &Winner, after: Winner) {
+        self.leave_beat(slot, &before.definition);
+        let definition = after.definition;
+        let hot = &mut self.hot[slot.index()];
+        hot.interval = definition.interval;
+        hot.rule = definition.rule;
+        if before.definition.probe != definition.probe || before.definition.rule != definition.rule
+        {
+            hot.counters = Counters::new(hot.counters.state);
+            hot.ticket.0 = hot.ticket.0.wrapping_add(1);
+            hot.in_flight = false;
+        }
+        self.join_beat(slot, &definition);
+        self.outputs
+            .push_back(Output::Define(slot, Arc::clone(&definition), after.source));
+        let row = self.rows[slot.index()]
+            .as_ref()
+            .expect("a live slot has a row");
+        let row = Row {
+            definition,
+            source: after.source,
+            shadowed: after.shadowed,
+            ..Row::clone(row)
+        };
+        self.place(row);
+        self.pause_or_resume(slot);
+    }
+
+    fn end(&mut self, slot: Slot) {
+        let row = self.rows[slot.index()]
+            .take()
+            .expect("a live slot has a row");
+        self.leave_beat(slot, &row.definition);
+        let ticket = self.hot[slot.index()].ticket;
+        self.hot[slot.index()] = Hot {
+            ticket,
+            ..Hot::default()
+        };
+        self.counts.remove(row.status.state);
+        self.staging.open.changes.push((slot, None));
+        self.staging
+            .open
+            .writes
+            .push(Write::Remove(Key::Status(Arc::clone(&row.definition.name))));
+        self.outputs.push_back(Output::Undefine(slot));
+    }
+
+    fn place(&mut self, row: Row) {
+        let slot = row.slot;
+        let row = Arc::new(row);
+        self.rows[slot.index()] = Some(Arc::clone(&row));
+        self.staging.open.changes.push((slot, Some(row)));
+    }
+
+    fn pause_or_resume(&mut self, slot: Slot) {
+        let row = self.rows[slot.index()]
+            .as_ref()
+            .expect("a live slot has a row");
+        match (row.definition.paused, row.status.state) {
+            (true, State::Up | State::Down | State::Unknown) => {
+                self.change(slot, State::Paused, Reason::None, None)
+            }
+            (false, State::Paused) => self.change(slot, State::Unknown, Reason::None, None),
+            (true, State::Paused) | (false, State::Up | State::Down | State::Unknown) => {}
+        }
+    }
+
+    fn leave_beat(&mut self, slot: Slot, definition: &Definition) {
+        if !definition.paused {
+            self.pace.remove(definition.interval);
+            self.off_beat.push((
+                slot,
+                definition.interval,
+                phase(&definition.name, definition.interval),
+            ));
+        }
+    }
+
+    fn join_beat(&mut self, slot: Slot, definition: &Definition) {
+        if !definition.paused {
+            self.pace.add(definition.interval);
+            self.on_beat.push((
+                slot,
+                definition.interval,
+                phase(&definition.name, definition.interval),
+            ));
+        }
+    }
+}

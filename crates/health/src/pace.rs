@@ -1,0 +1,207 @@
+//! How many checks may be under way, and how fast those that could not start in time may follow.
+//!
+//! A check that is on time and finds room starts at once. All others wait in order of arrival
+//! and are let go by a bucket that fills at 1.1 × the steady rate, so that nothing (a pause, a
+//! lack of descriptors, a clock) is ever followed by a burst. Does not know what a check is.
+
+use std::collections::VecDeque;
+
+use base::{Duration, Slot, Time};
+
+use crate::clock::micros;
+
+/// A check that starts this late counts as late, and must not add to a crowd.
+pub(crate) const ON_TIME: Duration = Duration::from_millis(10);
+
+/// One check, in the bucket's unit.
+const ONE: i64 = 1_000_000;
+/// What the bucket gains each second, and holds at most, even for very few targets.
+const LEAST: u64 = 2_000_000;
+
+/// Room for checks.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    /// Checks under way.
+    pub(crate) in_flight: u32,
+    in_flight_max: u32,
+    /// Checks that are due, with their due time; `None` for a first check, which has none.
+    waiting: VecDeque<(Slot, Option<Time>)>,
+    /// Room ran out, and those who waited for it have not all been served: nobody overtakes.
+    is_crowded: bool,
+    /// Millionths of a check per second that the schedule asks for.
+    steady: u64,
+    bucket: i64,
+    filled: Time,
+}
+
+impl Pace {
+    pub(crate) const fn new(in_flight_max: u32) -> Self {
+        Self {
+            in_flight: 0,
+            in_flight_max,
+            waiting: VecDeque::new(),
+            is_crowded: false,
+            steady: 0,
+            bucket: 0,
+            filled: Time::ZERO,
+        }
+    }
+
+    /// One more target is checked every `interval`.
+    pub(crate) fn add(&mut self, interval: Duration) {
+        self.steady += per_second(interval);
+    }
+
+    /// One target fewer is.
+    pub(crate) fn remove(&mut self, interval: Duration) {
+        self.steady -= per_second(interval);
+    }
+
+    /// Whether a check that is due now, this late, may start now.
+    pub(crate) fn has_room(&mut self, late: Duration) -> bool {
+        self.is_crowded |= self.in_flight >= self.in_flight_max;
+        late <= ON_TIME && !self.is_crowded
+    }
+
+    /// Lets a check wait.
+    pub(crate) fn wait(&mut self, slot: Slot, due: Option<Time>) {
+        self.waiting.push_back((slot, due));
+    }
+
+    /// Counts a check as started.
+    pub(crate) fn started(&mut self, now: Time) {
+        self.fill(now);
+        self.in_flight += 1;
+        self.bucket = (self.bucket - ONE).max(-self.depth());
+    }
+
+    /// Counts a check as ended.
+    pub(crate) fn ended(&mut self) {
+        self.in_flight = self
+            .in_flight
+            .checked_sub(1)
+            .expect("every check ends once");
+    }
+
+    /// The next waiting check that may start now.
+    pub(crate) fn release(&mut self, now: Time) -> Option<(Slot, Option<Time>)> {
+        self.fill(now);
+        if self.bucket < ONE || self.in_flight >= self.in_flight_max {
+            return None;
+        }
+        let next = self.waiting.pop_front();
+        self.is_crowded &= !self.waiting.is_empty();
+        next
+    }
+
+    /// When the next waiting check may start; `None` if none waits or only room is lacking.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        if self.waiting.is_empty() || self.in_flight >= self.in_flight_max {
+            return None;
+        }
+        let lacking = (ONE - self.bucket).max(0).unsigned_abs();
+        Some(self.filled + Duration::from_micros((lacking * 1_000_000).div_ceil(self.gain())))
+    }
+
+    /// How many checks wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Millionths of a check that the bucket gains per second.
+    const fn gain(&self) -> u64 {
+        self.steady + self.steady / 10 + LEAST
+    }
+
+    /// What the bucket holds at most: a twentieth of a second's checks.
+    fn depth(&self) -> i64 {
+        i64::try_from(self.steady / 20 + LEAST).unwrap_or(i64::MAX)
+    }
+
+    fn fill(&mut self, now: Time) {
+        // More than a second fills the bucket from any depth.
+        let passed = micros(now.since(self.filled)).min(1_000_000);
+        let gained = u128::from(self.gain()) * u128::from(passed) / 1_000_000;
+        self.bucket = (self.bucket + i64::try_from(gained).unwrap_or(i64::MAX)).min(self.depth());
+        self.filled = self.filled.max(now);
+    }
+}
+
+fn per_second(interval: Duration) -> u64 {
+    1_000_000_000_000 / micros(interval).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn pace_of(targets: u32, in_flight_max: u32) -> Pace {
+        let mut pace = Pace::new(in_flight_max);
+        (0..targets).for_each(|_| pace.add(SECOND));
+        pace
+    }
+
+    fn release_all(pace: &mut Pace, now: Time) -> u32 {
+        let mut released = 0;
+        while pace.release(now).is_some() {
+            pace.started(now);
+            pace.ended();
+            released += 1;
+        }
+        released
+    }
+
+    #[test]
+    fn a_crowd_that_waited_is_let_go_at_little_more_than_the_steady_rate() {
+        let mut pace = pace_of(1_000, u32::MAX);
+        (0..5_000).for_each(|i| pace.wait(Slot(i), None));
+        let mut released = Vec::new();
+        for second in 1..=4 {
+            let before: u32 = released.iter().sum();
+            let mut n = 0;
+            for step in 0..1_000 {
+                n += release_all(&mut pace, Time(second * 1_000_000 + step * 1_000));
+            }
+            released.push(n);
+            assert!(before <= 5_000);
+        }
+        assert!(
+            released.iter().all(|n| (1_000..=1_200).contains(n)),
+            "{released:?}"
+        );
+    }
+
+    #[test]
+    fn a_check_on_time_needs_room_and_nothing_else() {
+        let mut pace = pace_of(10, 2);
+        assert!(pace.has_room(Duration::ZERO));
+        pace.started(Time(0));
+        pace.started(Time(0));
+        assert!(!pace.has_room(Duration::ZERO));
+        pace.wait(Slot(7), None);
+        pace.ended();
+        assert!(
+            !pace.has_room(Duration::ZERO),
+            "nobody overtakes the one who waits"
+        );
+        assert!(pace.release(Time(1_000_000)).is_some());
+        assert!(pace.has_room(ON_TIME) && !pace.has_room(ON_TIME + Duration::from_micros(1)));
+    }
+
+    #[test]
+    fn the_deadline_is_when_the_bucket_holds_one_check() {
+        let mut pace = pace_of(100, 5);
+        (0..50).for_each(|i| pace.wait(Slot(i), None));
+        release_all(&mut pace, Time(1));
+        let at = pace.deadline().expect("some still wait");
+        assert_eq!(release_all(&mut pace, at), 1);
+        (0..5).for_each(|_| pace.started(at));
+        assert_eq!(
+            pace.deadline(),
+            None,
+            "room is lacking, an outcome will wake us"
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! Persist before view: what has changed but must not be seen before the disk has it.
+//!
+//! Changes are collected into a batch with its writes; once the disk has the batch they become
+//! visible in this order: the view, then the events, then the answers, so that whoever hears of
+//! a change also finds it. Does not know why anything changed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use base::{Slot, Version};
+
+use crate::input::{Answer, Batch, Diff, Event, Output, Request, Write};
+use crate::view::{Row, Source, View};
+
+/// A target's row as it shall be; `None` when the target is gone.
+pub(crate) type Change = (Slot, Option<Arc<Row>>);
+
+/// What becomes visible together.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) answers: Vec<(Request, Answer)>,
+    pub(crate) loaded: Option<(Source, Diff)>,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) urgent: bool,
+}
+
+impl Stage {
+    fn is_empty(&self) -> bool {
+        let Self {
+            changes,
+            events,
+            answers,
+            loaded,
+            writes,
+            urgent: _,
+        } = self;
+        changes.is_empty()
+            && events.is_empty()
+            && answers.is_empty()
+            && loaded.is_none()
+            && writes.is_empty()
+    }
+
+    /// Whether somebody waits for it, so that the view must not be held back.
+    fn is_awaited(&self) -> bool {
+        !self.answers.is_empty() || self.loaded.is_some()
+    }
+
+    fn append(&mut self, later: Self) {
+        self.changes.extend(later.changes);
+        self.events.extend(later.events);
+        self.answers.extend(later.answers);
+        self.loaded = later.loaded.or_else(|| self.loaded.take());
+    }
+}
+
+/// Everything between a change and its being seen.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    /// Changes of the input in hand.
+    pub(crate) open: Stage,
+    /// Batches that the disk has not confirmed.
+    at_disk: VecDeque<(Batch, Version, Stage)>,
+    /// Confirmed, and waiting for the next view.
+    ready: Stage,
+    ready_version: Version,
+    last_batch: Batch,
+    view: Arc<View>,
+}
+
+impl Staging {
+    pub(crate) fn new() -> Self {
+        Self {
+            open: Stage::default(),
+            at_disk: VecDeque::new(),
+            ready: Stage::default(),
+            ready_version: Version::default(),
+            last_batch: Batch(0),
+            view: Arc::new(View::empty()),
+        }
+    }
+
+    /// Closes what is open: gives its writes to the disk, or passes it on if there are none.
+    pub(crate) fn seal(&mut self, version: Version) -> Option<Output> {
+        if self.open.is_empty() {
+            return None;
+        }
+        let mut stage = std::mem::take(&mut self.open);
+        if stage.writes.is_empty() {
+            match self.at_disk.back_mut() {
+                Some((_, _, last)) => last.append(stage),
+                None => self.pass(version, stage),
+            }
+            return None;
+        }
+        self.last_batch.0 += 1;
+        let (batch, writes, urgent) = (
+            self.last_batch,
+            std::mem::take(&mut stage.writes),
+            stage.urgent,
+        );
+        self.at_disk.push_back((batch, version, stage));
+        Some(Output::Persist {
+            batch,
+            writes,
+            urgent,
+        })
+    }
+
+    /// The disk has `batch` and all before it.
+    pub(crate) fn persisted(&mut self, batch: Batch) {
+        while let Some((_, version, stage)) =
+            self.at_disk.pop_front_if(|(first, ..)| *first <= batch)
+        {
+            self.pass(version, stage);
+        }
+    }
+
+    fn pass(&mut self, version: Version, stage: Stage) {
+        self.ready_version = version;
+        self.ready.append(stage);
+    }
+
+    /// Whether anything waits for the next view.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether somebody waits for the next view.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.ready.is_awaited()
+    }
+
+    /// Makes what is ready visible.
+    pub(crate) fn show(&mut self, outputs: &mut VecDeque<Output>) {
+        let ready = std::mem::take(&mut self.ready);
+        if !ready.changes.is_empty() || self.view.version != self.ready_version {
+            self.view = Arc::new(self.view.with(self.ready_version, ready.changes));
+            outputs.push_back(Output::View(Arc::clone(&self.view)));
+        }
+        outputs.extend(ready.events.into_iter().map(Output::Event));
+        outputs.extend(
+            ready
+                .loaded
+                .map(|(source, diff)| Output::Loaded(source, diff)),
+        );
+        outputs.extend(
+            ready
+                .answers
+                .into_iter()
+                .map(|(request, answer)| Output::Answer(request, answer)),
+        );
+    }
+
+    /// What readers see.
+    pub(crate) const fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::Key;
+    use base::Origin;
+
+    const REQUEST: Request = Request(1);
+
+    fn version(seq: u64) -> Version {
+        Version {
+            origin: Origin(1),
+            seq,
+        }
+    }
+
+    fn answer(staging: &mut Staging, n: u64) {
+        staging
+            .open
+            .answers
+            .push((Request(n), Answer::Deleted(version(n))));
+    }
+
+    fn shown(staging: &mut Staging) -> Vec<Output> {
+        let mut outputs = VecDeque::new();
+        staging.show(&mut outputs);
+        outputs.into()
+    }
+
+    #[test]
+    fn nothing_that_was_written_is_seen_before_the_disk_has_it() {
+        let mut staging = Staging::new();
+        staging
+            .open
+            .writes
+            .push(Write::Remove(Key::Status("web".into())));
+        answer(&mut staging, 1);
+        assert!(matches!(
+            staging.seal(version(1)),
+            Some(Output::Persist {
+                batch: Batch(1),
+                ..
+            })
+        ));
+        assert!(!staging.is_ready());
+        staging.persisted(Batch(1));
+        assert!(staging.is_awaited());
+        let outputs = shown(&mut staging);
+        assert!(matches!(outputs[0], Output::View(_)));
+        assert_eq!(
+            outputs[1],
+            Output::Answer(REQUEST, Answer::Deleted(version(1)))
+        );
+    }
+
+    #[test]
+    fn what_needs_no_write_waits_for_the_writes_before_it() {
+        let mut staging = Staging::new();
+        staging.open.writes.push(Write::Remove(Key::Origin));
+        assert!(staging.seal(version(1)).is_some());
+        answer(&mut staging, 2);
+        assert!(staging.seal(version(1)).is_none());
+        assert!(!staging.is_ready());
+        staging.persisted(Batch(1));
+        assert!(staging.is_ready());
+    }
+
+    #[test]
+    fn one_word_from_the_disk_confirms_all_earlier_batches() {
+        let mut staging = Staging::new();
+        for seq in 1..=3 {
+            staging.open.writes.push(Write::Remove(Key::Origin));
+            answer(&mut staging, seq);
+            staging.seal(version(seq));
+        }
+        staging.persisted(Batch(2));
+        assert_eq!(shown(&mut staging).len(), 3, "a view and two answers");
+        assert_eq!(staging.view().version, version(2));
+        staging.persisted(Batch(3));
+        assert_eq!(staging.at_disk.len(), 0);
+    }
+}

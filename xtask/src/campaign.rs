@@ -1,0 +1,26 @@
+//! The long runs, for nights and before a release.
+
+use anyhow::Result;
+
+use crate::process;
+use crate::process::cargo;
+use crate::tools::{self, TOOLS};
+
+/// Runs the ignored tests of every room in release, then all of the simulator's with many seeds.
+pub(crate) fn run(seeds: u64) -> Result<()> {
+    tools::install();
+    let release = |arguments: &[&str]| {
+        let mut command = cargo(&["test", "--release", "--no-fail-fast"]);
+        command
+            .args(arguments)
+            .env("ROUNDSMAN_SEEDS", seeds.to_string());
+        for tool in &TOOLS {
+            if let Some(path) = tool.path() {
+                command.env(tool.variable, path);
+            }
+        }
+        process::run(&mut command)
+    };
+    let ignored = release(&["--workspace", "--all-targets", "--", "--ignored"]);
+    release(&["--package", "roundsman-sim"]).and(ignored)
+}
