@@ -292,7 +292,7 @@ impl Story {
                 )
             }
             Condition::Up | Condition::Unknown if counters.failures > 0 => {
-                let reason = failure(counters.reason, None).map(|w| format!(" ({w})"));
+                let reason = self.last_failure().map(|w| format!(" ({w})"));
                 let reason = reason.unwrap_or_default();
                 let (failed, fall) = (failed(counters.failures), rule.fall);
                 format!("; {failed} since{reason}, {fall} make it down")
@@ -304,6 +304,14 @@ impl Story {
             pending.push_str(doubt.words());
         }
         pending
+    }
+
+    /// Why the last check failed, if it did.
+    fn last_failure(&self) -> Option<String> {
+        match self.reading.last?.finding {
+            Finding::Failed(reason) => failure(reason, self.reading.detail.as_deref()),
+            Finding::Passed | Finding::Inconclusive(_) => None,
+        }
     }
 
     /// Whether the last change is so young that the time alone says when.

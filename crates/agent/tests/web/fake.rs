@@ -333,7 +333,6 @@ impl Driver {
             in_flight: slot.0 % 7 == 0,
             next_due: (row.status.state != State::Paused)
                 .then(|| front.clock.now() + Duration::from_millis(3_200)),
-            reason: row.status.reason,
         })
     }
 }
