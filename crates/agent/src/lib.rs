@@ -13,6 +13,7 @@ pub mod events;
 pub mod figures;
 pub mod front;
 pub mod meters;
+pub mod page;
 pub mod probe;
 mod run;
 pub mod secret;

@@ -14,9 +14,11 @@ use base::Slot;
 use super::Prepared;
 use super::connect::Socket;
 
-/// The kept connections of one worker.
-#[derive(Default)]
-pub(super) struct Idle(RefCell<HashMap<Slot, Kept>>);
+/// The kept connections of one worker, at most `most`.
+pub(super) struct Idle {
+    kept: RefCell<HashMap<Slot, Kept>>,
+    most: usize,
+}
 
 struct Kept {
     socket: Socket,
@@ -24,19 +26,31 @@ struct Kept {
 }
 
 impl Idle {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            kept: RefCell::default(),
+            most,
+        }
+    }
+
     /// The connection kept for `slot`, if it is `owner`'s and nothing happened to it since.
     pub(super) fn take(&self, slot: Slot, owner: &Arc<Prepared>) -> Option<Socket> {
-        let mut kept = self.0.borrow_mut().remove(&slot)?;
+        let mut kept = self.kept.borrow_mut().remove(&slot)?;
         let is_own = std::ptr::eq(kept.owner.as_ptr(), Arc::as_ptr(owner));
         (is_own && kept.socket.is_quiet()).then_some(kept.socket)
     }
 
+    /// Keeps `socket` for the next check of `slot`, if there is room.
     pub(super) fn keep(&self, slot: Slot, owner: &Arc<Prepared>, socket: Socket) {
+        // Without room it is closed: the next check pays for a fresh one, and nothing fails.
+        if self.kept.borrow().len() >= self.most {
+            return;
+        }
         let owner = Arc::downgrade(owner);
-        self.0.borrow_mut().insert(slot, Kept { socket, owner });
+        self.kept.borrow_mut().insert(slot, Kept { socket, owner });
     }
 
     pub(super) fn forget(&self, slot: Slot) {
-        self.0.borrow_mut().remove(&slot);
+        self.kept.borrow_mut().remove(&slot);
     }
 }

@@ -32,7 +32,7 @@ use base::Slot;
 use health::{Outcome, Phase};
 
 pub use guard::{Guard, Trust};
-pub use prepare::{PrepareError, Prepared, prepare};
+pub use prepare::{PrepareError, Prepared, prepare, reads_outside};
 pub use worker::{Finished, Job, Workers};
 
 use expect::Patterns;

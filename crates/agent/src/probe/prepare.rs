@@ -18,6 +18,8 @@ use rustls::pki_types::ServerName;
 use thiserror::Error;
 use url::Url;
 
+use crate::{config, secret};
+
 use super::connect::{Endpoint, Host};
 use super::expect::Conditions;
 use super::request::Request;
@@ -395,45 +397,36 @@ fn parse_address(text: &str) -> Option<Endpoint> {
     Some(Endpoint { host, port })
 }
 
-/// Replaces `${NAME}` and `${NAME:-default}` by the environment's words, and `$$` by a dollar.
-fn expand(text: &str) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('{') {
-            let (inner, after) = after.split_once('}').ok_or("a ${ has no }")?;
-            let (name, default) = match inner.split_once(":-") {
-                Some((name, default)) => (name, Some(default)),
-                None => (inner, None),
-            };
-            let value = std::env::var(name)
-                .ok()
-                .or_else(|| default.map(str::to_owned));
-            out.push_str(&value.ok_or_else(|| format!("${{{name}}} is not set on this node"))?);
-            rest = after;
-        } else {
-            out.push('$');
-        }
-    }
-    out.push_str(rest);
-    Ok(out)
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
-/// Reads a secret from text or from a file, without its last line break.
+fn expand(text: &str) -> Result<String, String> {
+    config::expand(text, &variable).map_err(|error| error.to_string())
+}
+
 fn secret(source: &SecretSource) -> Result<String, String> {
-    match source {
-        SecretSource::Text(text) => expand(text),
-        SecretSource::File(path) => {
-            let path = expand(path)?;
-            let text = std::fs::read_to_string(&path);
-            let text = text.map_err(|error| format!("secret file {path}: {error}"))?;
-            let line = text.strip_suffix('\n').unwrap_or(&text);
-            Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+    let secret = secret::resolve(source, &variable).map_err(|error| error.to_string())?;
+    Ok(secret.expose().to_owned())
+}
+
+/// Whether a probe depends on more than its definition: files or environment variables, which
+/// a reload reads anew.
+#[must_use]
+pub fn reads_outside(definition: &Definition) -> bool {
+    let tls_file = |tls: &Tls| tls.ca_file.is_some();
+    match &definition.probe {
+        Probe::Http(http) => {
+            let texts = http.headers.iter().map(|(_, value)| value);
+            let mut texts = texts.chain(&http.body).chain([&http.url]);
+            http.auth.is_some() || tls_file(&http.tls) || texts.any(|text| text.contains("${"))
+        }
+        Probe::Tcp(tcp) => {
+            let says_variable =
+                |step: &Step| matches!(step, Step::Send(text) if text.contains("${"));
+            tcp.tls.as_ref().is_some_and(tls_file)
+                || tcp.address.contains("${")
+                || tcp.dialogue.iter().any(says_variable)
         }
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use base::{Slot, Time};
-use health::{Check, Finding, Outcome, Reason};
+use health::{Check, Doubt, Finding, Outcome};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout_at};
@@ -78,13 +78,16 @@ pub struct Workers {
 
 impl Workers {
     /// Starts `count` threads, at least one. `sink` gets outcomes in batches, on a worker's
-    /// thread: it must not block. Times count from `clock_start`.
+    /// thread: it must not block. Times count from `clock_start`; at most `idle_max` connections
+    /// of all workers together are kept.
     pub fn start(
         count: usize,
         shared: &Arc<Shared>,
         clock_start: Instant,
+        idle_max: usize,
         sink: impl Fn(Vec<Finished>) + Send + Clone + 'static,
     ) -> io::Result<Self> {
+        let idle_each = idle_max / count.max(1);
         let mut workers = Self {
             orders: Vec::new(),
             threads: Vec::new(),
@@ -100,7 +103,7 @@ impl Workers {
             let body = move || match builder.build_local(LocalOptions::default()) {
                 Ok(runtime) => {
                     let _ = ready.send(Ok(()));
-                    runtime.block_on(Worker::new(shared, clock_start, sink).run(orders));
+                    runtime.block_on(Worker::new(shared, clock_start, idle_each, sink).run(orders));
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -174,12 +177,12 @@ struct Worker<S> {
 }
 
 impl<S: Fn(Vec<Finished>) + 'static> Worker<S> {
-    fn new(shared: Arc<Shared>, clock_start: Instant, sink: S) -> Rc<Self> {
+    fn new(shared: Arc<Shared>, clock_start: Instant, idle_max: usize, sink: S) -> Rc<Self> {
         Rc::new(Self {
             shared,
             clock_start,
             sink,
-            idle: Idle::default(),
+            idle: Idle::new(idle_max),
             done: RefCell::default(),
             in_flight: Cell::new(0),
             pulse: Pulse::new(),
@@ -328,7 +331,7 @@ impl<S: Fn(Vec<Finished>) + 'static> Pending<'_, S> {
 impl<S: Fn(Vec<Finished>) + 'static> Drop for Pending<'_, S> {
     fn drop(&mut self) {
         if !self.is_finished && thread::panicking() {
-            let mut outcome = Outcome::new(Finding::Failed(Reason::Unable));
+            let mut outcome = Outcome::new(Finding::Inconclusive(Doubt::Unable));
             outcome.detail = Some("the probe panicked; please report this".into());
             self.finish(outcome);
         }
