@@ -3,11 +3,19 @@
 //! Start reading at `driver.rs`: one loop, one queue, one node. Does not know how a verdict is
 //! reached or when a check is due; that is `health`'s.
 
+pub mod api;
 pub mod clock;
+mod cluster_port;
 pub mod config;
 pub mod disk;
+mod driver;
 pub mod events;
 pub mod figures;
 pub mod front;
 pub mod meters;
+pub mod page;
+pub mod probe;
+mod run;
 pub mod secret;
+
+pub use run::{RunError, RunOptions, run};

@@ -58,6 +58,8 @@ pub struct Meters {
     pub reloaded_at: Meter,
     /// 1 after a reload that took effect, 0 after one that did not.
     pub reload_ok: Meter,
+    /// Connections to the API that were turned away because too many were open.
+    pub api_refused: Meter,
     /// Records in the store file.
     pub store_records: Meter,
 }

@@ -1,0 +1,249 @@
+//! `/targets/{name}`: one target in full.
+
+mod chart;
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use base::{Duration, Wall};
+use health::Finding;
+use maud::{Markup, html};
+
+use super::layout::Frame;
+use super::{answer, not_found, parts, trouble, words};
+use crate::api::{
+    Change, Desk, Name, Problem, Query, Story, definition_to_json, encode_segment, failure, masked,
+    name_of,
+};
+use crate::front::Front;
+
+/// How long the page waits for the driver before it says that it is busy.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// `GET /targets/{name}`.
+pub(super) async fn show(State(desk): State<Arc<Desk>>, name: Name, query: Query) -> Response {
+    let name = match name_of(name) {
+        Ok(name) => name,
+        Err(why) => return trouble(&desk, StatusCode::BAD_REQUEST, "No such name", why.detail()),
+    };
+    let front = &*desk.front;
+    let told = tokio::time::timeout(PATIENCE, Story::tell(front, &name)).await;
+    let busy = || {
+        Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "The node is too busy to answer.",
+        )
+    };
+    let story = match told.unwrap_or_else(|_| Err(busy())) {
+        Ok(Some(story)) => story,
+        Ok(None) => return not_found(&desk, &format!("There is no target “{name}”.")),
+        Err(why) => {
+            return trouble(&desk, StatusCode::SERVICE_UNAVAILABLE, "Busy", why.detail());
+        }
+    };
+    let content = html! {
+        div.one data-live="target" {
+            p.back { a href="/" data-back { "← All targets" } }
+            (head(front, &story))
+            div.cards {
+                (last(front, &story))
+                (counters(&story))
+                (recent(front, &story))
+                (changes(&story))
+                (definition(&story))
+            }
+        }
+    };
+    let frame = Frame {
+        desk: &desk,
+        title: name,
+        is_live: true,
+    };
+    let is_fragment = query.get("fragment").is_some();
+    answer(if is_fragment {
+        frame.fragment(&content)
+    } else {
+        frame.around(&content)
+    })
+}
+
+fn head(front: &Front, story: &Story) -> Markup {
+    let (definition, row) = (&story.row.definition, &story.row);
+    let is_stale = front.is_stale(row, story.now);
+    html! {
+        header.who {
+            h1 {
+                (parts::state(row.status.state)) " " span.name { (row.name()) } " "
+                small { "for " (parts::ago(row.status.since, story.wall)) }
+            }
+            @if is_stale { span.badge.stale { (parts::shape("stale")) "stale" } }
+            @if row.shadowed { span.badge { "the API's definition is shadowed by the file's" } }
+            p.where {
+                span { (masked(definition.probe.address())) }
+                span { (definition.probe.kind()) " every " (words::exact(definition.interval))
+                    ", timeout " (words::exact(definition.timeout)) }
+                @if let Some(group) = definition.group.as_deref() {
+                    span { "group " a href={ "/?group=" (encode_segment(group)) } { (group) } }
+                }
+                span { "checked by " (&*front.identity.name) }
+                span { "defined in the " (match row.source.name() { "api" => "API", other => other }) }
+            }
+            @if !definition.labels.is_empty() {
+                ul.labels {
+                    @for (key, value) in &definition.labels {
+                        @let pair = format!("{key}={value}");
+                        li { a href={ "/?label=" (encode_segment(&pair)) } { (key) "=" b { (value) } } }
+                    }
+                }
+            }
+            p class={ "why " (row.status.state.name()) } { (story.why()) "." }
+        }
+    }
+}
+
+fn last(front: &Front, story: &Story) -> Markup {
+    let reading = &story.reading;
+    html! {
+        section.card.wide aria-label="Last check" {
+            h2 { "Last check" }
+            @if let Some(last) = reading.last {
+                p.result {
+                    (verdict(last.finding, reading.detail.as_deref()))
+                    " · " (parts::ago(front.clock.wall_at(last.at), story.wall)) " ago"
+                }
+                (chart::phases(&reading.phases))
+                dl {
+                    @if let Some(status) = reading.http_status { dt { "HTTP status" } dd { (status) } }
+                    @if let Some(address) = reading.address { dt { "Address" } dd { (address) } }
+                    @if let Some(at) = reading.cert_expiry { (certificate(at, story.wall)) }
+                }
+            } @else {
+                p.quiet { "Not checked yet." }
+            }
+        }
+    }
+}
+
+fn verdict(finding: Finding, detail: Option<&str>) -> Markup {
+    match finding {
+        Finding::Passed => html! { b.up { "passed" } },
+        Finding::Failed(reason) => html! {
+            b.down { "failed" } " " (failure(reason, detail).unwrap_or_default())
+        },
+        Finding::Inconclusive(doubt) => html! {
+            b.unknown { "could not tell" } " " (doubt.words())
+        },
+    }
+}
+
+fn certificate(ends: Wall, now: Wall) -> Markup {
+    let left = words::between(now, ends);
+    let soon = left < Duration::from_hours(14 * 24);
+    html! {
+        dt { "Certificate" }
+        dd .unknown[soon && !left.is_zero()] .down[left.is_zero()] {
+            @if left.is_zero() { "ended " } @else { "ends in " (words::span(left)) ", " }
+            (words::moment(ends)) " UTC"
+        }
+    }
+}
+
+fn counters(story: &Story) -> Markup {
+    let (rule, counters) = (story.row.definition.rule, &story.explanation);
+    let window = if rule.of > rule.fall {
+        format!("of the last {}", rule.of)
+    } else {
+        "in a row".to_owned()
+    };
+    let failures = if rule.of > rule.fall {
+        let mask = u64::MAX >> (64 - u32::from(rule.of).clamp(1, 64));
+        u16::try_from((counters.window & mask).count_ones()).unwrap_or(u16::MAX)
+    } else {
+        counters.failures
+    };
+    html! {
+        section.card aria-label="Counters" {
+            h2 { "Counters" }
+            dl {
+                dt { "Failures " (window) }
+                dd { (chart::pips(failures, rule.fall, "down")) }
+                dt { "Successes in a row" }
+                dd { (chart::pips(counters.successes, rule.rise, "up")) }
+                dt { "Next check" }
+                dd {
+                    @if counters.in_flight { "under way" }
+                    @else if let Some(due) = counters.next_due {
+                        "in " (words::span(due.since(story.now) + Duration::from_millis(500)))
+                    } @else { "none while paused" }
+                }
+            }
+        }
+    }
+}
+
+fn recent(front: &Front, story: &Story) -> Markup {
+    html! {
+        section.card.wide aria-label="Recent checks" {
+            h2 { "Recent checks " small { "latency, newest right" } }
+            @if story.recent.is_empty() { p.quiet { "None since this node started." } }
+            @else { (chart::recent(front, &story.recent)) }
+        }
+    }
+}
+
+fn changes(story: &Story) -> Markup {
+    let changes = &story.changes;
+    html! {
+        section.card.wide aria-label="Changes" {
+            h2 { "Changes " small { (story.row.status.transition) " in all" } }
+            @if changes.is_empty() { p.quiet { "None yet." } }
+            @else {
+                table.changes {
+                    thead { tr {
+                        th scope="col" { "When (UTC)" } th scope="col" { "State" }
+                        th scope="col" { "Lasted" } th.error scope="col" { "Why" }
+                    } }
+                    tbody {
+                        @for (at, change) in changes.iter().enumerate().rev() {
+                            (one_change(change, changes.get(at + 1), story.wall))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn one_change(change: &Change, next: Option<&Change>, now: Wall) -> Markup {
+    let transition = &change.transition;
+    html! {
+        tr data-key=(transition.number) {
+            td.when { (words::moment(transition.at)) }
+            td { (parts::state(transition.to)) }
+            td.lasted {
+                @if let Some(next) = next {
+                    (words::span(words::between(transition.at, next.transition.at)))
+                } @else { (parts::ago(transition.at, now)) " so far" }
+            }
+            td.error { (change.error().unwrap_or_default()) }
+        }
+    }
+}
+
+fn definition(story: &Story) -> Markup {
+    let definition = &story.row.definition;
+    let json = serde_json::to_string_pretty(&definition_to_json(definition)).unwrap_or_default();
+    let api = format!("/v1/targets/{}", encode_segment(story.row.name()));
+    html! {
+        section.card.wide aria-label="Definition" {
+            h2 { "Definition" }
+            pre { code { (json) } }
+            p.quiet {
+                "As JSON: " a href=(api) { "target" } " · " a href={ (api) "/explain" } { "explain" }
+                " · " a href={ (api) "/history" } { "history" }
+            }
+        }
+    }
+}
