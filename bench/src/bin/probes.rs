@@ -1,7 +1,7 @@
 //! Real checks side by side: HAProxy, roundsman and a bare loop, in alternation, one at a time.
 //!
 //! The checker has core 0, the targets core 1. Figures come from the targets' log and from the
-//! kernel. Start reading at [`main`]; each mode is one function.
+//! kernel. Start reading at [`measure`]; each mode is one function.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -64,7 +65,17 @@ struct Arguments {
     kills: u32,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("probes: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<()> {
     let arguments = Arguments::parse();
     let folder = tempfile::tempdir()?;
     let bench = Bench {
@@ -144,22 +155,58 @@ impl Bench<'_> {
             arguments.rounds,
             arguments.secs,
         );
+        let mut checkers = arguments.checkers.clone();
+        if silent > 0 {
+            // The bare loop has no timeouts and would run out of descriptors.
+            checkers.retain(|&checker| checker != Checker::Floor);
+        }
         heading();
         let mut all: Vec<(Checker, Window)> = Vec::new();
         for _ in 0..arguments.rounds {
-            for &checker in &arguments.checkers {
+            for &checker in &checkers {
                 let window = self.window(checker, &job, &mut targets, silent)?;
                 row(checker.name(), &window);
                 all.push((checker, window));
             }
         }
         println!("medians");
-        for &checker in &arguments.checkers {
+        for &checker in &checkers {
             if let Some(middle) = middle(&all, checker) {
                 row(checker.name(), &middle);
             }
         }
         goals(&all, &job);
+        if silent > 0 && checkers.contains(&Checker::Roundsman) {
+            self.beside_no_silence(&all, &job, &mut targets)?;
+        }
+        Ok(())
+    }
+
+    /// Silent targets shall cost the others nothing: the same again with every target up.
+    fn beside_no_silence(
+        &self,
+        silent: &[(Checker, Window)],
+        job: &Job,
+        targets: &mut Targets,
+    ) -> Result<()> {
+        for index in 0..job.targets {
+            targets.set(address(index), Mode::Up)?;
+        }
+        println!("the same with no target silent");
+        let mut all = Vec::new();
+        for _ in 0..self.arguments.rounds {
+            let window = self.window(Checker::Roundsman, job, targets, 0)?;
+            row(Checker::Roundsman.name(), &window);
+            all.push((Checker::Roundsman, window));
+        }
+        if let (Some(with), Some(without)) = (
+            middle(silent, Checker::Roundsman),
+            middle(&all, Checker::Roundsman),
+        ) {
+            // A quarter, and a millisecond, is what two runs of the same differ by.
+            let most = without.late.late_p99 * 1.25 + 1.0;
+            goal("lateness p99 of the others", with.late.late_p99, most);
+        }
         Ok(())
     }
 

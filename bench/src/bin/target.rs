@@ -356,12 +356,17 @@ fn has_close(head: &[u8]) -> bool {
 fn tls_config(path: &std::path::Path, no_resumption: bool) -> Result<Arc<ServerConfig>> {
     let authority_key = rcgen::KeyPair::generate()?;
     let mut authority = rcgen::CertificateParams::new(Vec::new())?;
+    authority
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "bench authority");
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let certificate = authority.self_signed(&authority_key)?;
     fs::write(path, certificate.pem()).with_context(|| path.display().to_string())?;
     let issuer = rcgen::Issuer::new(authority, authority_key);
     let key = rcgen::KeyPair::generate()?;
-    let leaf = rcgen::CertificateParams::new(vec!["bench.test".to_owned()])?;
+    let mut leaf = rcgen::CertificateParams::new(vec!["bench.test".to_owned()])?;
+    leaf.distinguished_name
+        .push(rcgen::DnType::CommonName, "bench.test");
     let leaf = leaf.signed_by(&key, &issuer)?;
     let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der())
         .map_err(anyhow::Error::msg)?;

@@ -229,8 +229,9 @@ impl Checked {
     }
 }
 
+/// To the microsecond, as the API writes it.
 fn in_millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1e3
+    span.as_micros() as f64 / 1e3
 }
 
 fn moment(wall: Wall) -> Option<SystemTime> {

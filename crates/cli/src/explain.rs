@@ -89,9 +89,9 @@ fn headline(target: &Value) -> Vec<String> {
     lines
 }
 
-/// What is missing on the way to another state.
+/// What is missing on the way to another state; both ways while it is in neither.
 fn counters(document: &Value) -> Vec<String> {
-    let counters = &document["counters"];
+    let (state, counters) = (&document["target"]["state"], &document["counters"]);
     let number = |key: &str| counters[key].as_u64();
     let mut lines = Vec::new();
     if let (Some(failures), Some(fall)) = (number("failures"), number("fall")) {
@@ -99,11 +99,15 @@ fn counters(document: &Value) -> Vec<String> {
             Some(of) if of > fall => format!("among the last {of} checks"),
             _ => "in a row".to_owned(),
         };
-        lines.push(format!(
-            "{failures} of {fall} failures {window} that make it down"
-        ));
+        if state != "down" {
+            lines.push(format!(
+                "{failures} of {fall} failures {window} that make it down"
+            ));
+        }
     }
-    if let (Some(successes), Some(rise)) = (number("successes"), number("rise")) {
+    if let (Some(successes), Some(rise)) = (number("successes"), number("rise"))
+        && state != "up"
+    {
         lines.push(format!(
             "{successes} of {rise} successes in a row that make it up"
         ));
