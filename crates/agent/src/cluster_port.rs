@@ -10,12 +10,12 @@ use tokio::net::UdpSocket;
 use crate::front::Front;
 
 /// Binds the port.
-pub async fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
+pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<UdpSocket> {
     UdpSocket::bind(address).await
 }
 
 /// Counts what comes, until the process ends.
-pub async fn count(socket: UdpSocket, front: Arc<Front>) {
+pub(crate) async fn count(socket: UdpSocket, front: Arc<Front>) {
     let mut datagram = [0; 2_048];
     loop {
         match socket.recv_from(&mut datagram).await {

@@ -14,7 +14,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
 use base::{Duration, Slot, Time};
 use health::{
-    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Outcome, Output, Probed, Request, Source,
+    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Outcome, Output, Probed, Request,
+    Source,
 };
 use tokio::sync::oneshot;
 
@@ -24,16 +25,16 @@ use crate::front::{Ask, Asks, Front, Settings};
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 
 /// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
-pub const TICK: Duration = Duration::from_millis(2);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 /// How many messages may wait.
-pub const QUEUE: usize = 8_192;
+pub(crate) const QUEUE: usize = 8_192;
 /// How many messages are taken before the schedule is looked at again.
 const BATCH: usize = 256;
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything that can happen to the node.
 #[derive(Debug)]
-pub enum Message {
+pub(crate) enum Message {
     /// Probes came back.
     Finished(Vec<Finished>),
     /// The disk has this batch and all before it.
@@ -50,7 +51,7 @@ pub enum Message {
 
 /// The API's end of the queue.
 #[derive(Clone, Debug)]
-pub struct Queue(pub SyncSender<Message>);
+pub(crate) struct Queue(pub(crate) SyncSender<Message>);
 
 impl Asks for Queue {
     fn ask(&self, ask: Ask) -> bool {
@@ -59,13 +60,14 @@ impl Asks for Queue {
 }
 
 /// The loop's state.
-#[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     node: Node,
     front: Arc<Front>,
     queue: SyncSender<Message>,
     workers: Workers,
     shared: Arc<Shared>,
+    /// Where targets made through the API may lead.
+    guard: Arc<Guard>,
     disk: Disk,
     /// What each slot's probe needs; the reason where it can't be made.
     prepared: Vec<Option<Result<Arc<Prepared>, Arc<str>>>>,
@@ -93,31 +95,48 @@ enum Reply {
 }
 
 /// What a driver is made of.
-#[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The node, nothing given to it yet.
-    pub node: Node,
+    pub(crate) node: Node,
     /// What readers see.
-    pub front: Arc<Front>,
+    pub(crate) front: Arc<Front>,
     /// The driver's own queue.
-    pub queue: SyncSender<Message>,
+    pub(crate) queue: SyncSender<Message>,
     /// Where probes run.
-    pub workers: Workers,
+    pub(crate) workers: Workers,
     /// What probes share.
-    pub shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Where writes go.
-    pub disk: Disk,
+    pub(crate) disk: Disk,
     /// Where the config was read, for reloads.
-    pub config_path: Option<PathBuf>,
+    pub(crate) config_path: Option<PathBuf>,
 }
 
 impl Driver {
     /// A driver that has given its node what the disk held and what the config says.
     #[must_use]
-    pub fn new(parts: Parts, records: Vec<health::Record>, targets: Vec<Arc<Definition>>) -> Self {
-        let Parts { node, front, queue, workers, shared, disk, config_path } = parts;
-        let own = if config_path.is_none() { targets.clone() } else { Vec::new() };
+    pub(crate) fn new(
+        parts: Parts,
+        records: Vec<health::Record>,
+        targets: Vec<Arc<Definition>>,
+    ) -> Self {
+        let Parts {
+            node,
+            front,
+            queue,
+            workers,
+            shared,
+            disk,
+            config_path,
+        } = parts;
+        let own = if config_path.is_none() {
+            targets.clone()
+        } else {
+            Vec::new()
+        };
+        let guard = guard(&front);
         let mut driver = Self {
+            guard,
             node,
             front,
             queue,
@@ -146,7 +165,7 @@ impl Driver {
     }
 
     /// Runs until [`Message::Stop`]; on the way out writes what still waits.
-    pub fn run(mut self, messages: &Receiver<Message>) {
+    pub(crate) fn run(mut self, messages: &Receiver<Message>) {
         self.front.ready.store(true, Relaxed);
         let mut stopping = false;
         while !stopping {
@@ -158,7 +177,9 @@ impl Driver {
             };
             let mut taken = 1;
             while taken < BATCH && !stopping {
-                let Ok(message) = messages.try_recv() else { break };
+                let Ok(message) = messages.try_recv() else {
+                    break;
+                };
                 stopping = self.take(message);
                 taken += 1;
             }
@@ -169,7 +190,10 @@ impl Driver {
 
     fn until_wake(&self) -> Duration {
         let now = self.front.clock.now();
-        let wake = self.node.deadline().map_or(self.wall_at, |due| due.min(self.wall_at));
+        let wake = self
+            .node
+            .deadline()
+            .map_or(self.wall_at, |due| due.min(self.wall_at));
         // Never sooner than a tick from now: what is due by then starts together.
         wake.since(now).max(TICK)
     }
@@ -224,7 +248,10 @@ impl Driver {
 
     fn finished(&mut self, batch: Vec<Finished>) {
         for finished in batch {
-            self.front.meters.lag.observe(finished.started.since(finished.check.due));
+            self.front
+                .meters
+                .lag
+                .observe(finished.started.since(finished.check.due));
             let input = Input::Probed(Probed {
                 slot: finished.check.slot,
                 ticket: finished.check.ticket,
@@ -251,7 +278,11 @@ impl Driver {
         match output {
             Output::Probe(check) => self.probe(check),
             Output::Judged(slot, finding) => self.judged(slot, finding),
-            Output::Persist { batch, writes, urgent: _ } => {
+            Output::Persist {
+                batch,
+                writes,
+                urgent: _,
+            } => {
                 self.last_batch = batch;
                 self.disk.write(batch, writes);
             }
@@ -271,7 +302,11 @@ impl Driver {
                 );
                 self.front.events.push(event);
             }
-            Output::Past(version, events) => self.front.events.restore(version.origin, version.seq, events),
+            Output::Past(version, events) => {
+                self.front
+                    .events
+                    .restore(version.origin, version.seq, events)
+            }
             Output::Define(slot, definition, source) => self.define(slot, definition, source),
             Output::Undefine(slot) => {
                 self.prepared[slot.index()] = None;
@@ -284,29 +319,52 @@ impl Driver {
     }
 
     fn probe(&mut self, check: health::Check) {
-        let prepared = self.prepared.get(check.slot.index()).and_then(Option::as_ref);
-        let definition = self.definitions.get(check.slot.index()).and_then(Option::as_ref);
+        let prepared = self
+            .prepared
+            .get(check.slot.index())
+            .and_then(Option::as_ref);
+        let definition = self
+            .definitions
+            .get(check.slot.index())
+            .and_then(Option::as_ref);
         let (Some(prepared), Some((definition, _))) = (prepared, definition) else {
             unreachable!("the node defines a slot before it checks it");
         };
         match prepared {
             Ok(prepared) => {
-                self.jobs.push(Job { check, timeout: definition.timeout, prepared: Arc::clone(prepared) });
+                self.jobs.push(Job {
+                    check,
+                    timeout: definition.timeout,
+                    prepared: Arc::clone(prepared),
+                });
             }
             Err(why) => {
                 let now = self.front.clock.now();
                 let mut outcome = Outcome::new(Finding::Inconclusive(Doubt::Unable));
                 outcome.detail = Some(Arc::clone(why));
                 let (late, timeout) = (Duration::ZERO, definition.timeout);
-                self.unable.push(Finished { check, started: now, finished: now, outcome, late, timeout, local: true });
+                self.unable.push(Finished {
+                    check,
+                    started: now,
+                    finished: now,
+                    outcome,
+                    late,
+                    timeout,
+                    local: true,
+                });
             }
         }
     }
 
     fn judged(&self, slot: Slot, finding: Finding) {
         self.front.meters.judged(finding);
-        let finished = self.in_hand.as_ref().expect("a judgement follows its outcome");
-        self.front.figures.record(slot, finished.finished, finding, &finished.outcome);
+        let finished = self
+            .in_hand
+            .as_ref()
+            .expect("a judgement follows its outcome");
+        self.front
+            .figures
+            .record(slot, finished.finished, finding, &finished.outcome);
     }
 
     fn define(&mut self, slot: Slot, definition: Arc<Definition>, source: Source) {
@@ -315,7 +373,9 @@ impl Driver {
             self.prepared.resize_with(room, || None);
             self.definitions.resize_with(room, || None);
         }
-        let same_name = self.definitions[slot.index()].as_ref().is_some_and(|(old, _)| old.name == definition.name);
+        let same_name = self.definitions[slot.index()]
+            .as_ref()
+            .is_some_and(|(old, _)| old.name == definition.name);
         if !same_name {
             self.front.figures.clear(slot);
         }
@@ -327,12 +387,14 @@ impl Driver {
     fn prepare(&self, definition: &Definition, source: Source) -> Result<Arc<Prepared>, Arc<str>> {
         let trust = match source {
             Source::File => Trust::File,
-            Source::Api => Trust::Api(Arc::new(Guard { allow: self.front.settings.load().allow_targets.clone() })),
+            Source::Api => Trust::Api(Arc::clone(&self.guard)),
         };
-        probe::prepare(definition, trust, &self.shared).map(Arc::new).map_err(|error| {
-            tracing::warn!(name = &*definition.name, %error, "can't probe");
-            error.to_string().into()
-        })
+        probe::prepare(definition, trust, &self.shared)
+            .map(Arc::new)
+            .map_err(|error| {
+                tracing::warn!(name = &*definition.name, %error, "can't probe");
+                error.to_string().into()
+            })
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -352,7 +414,9 @@ impl Driver {
 
     fn put(&mut self, definition: Definition, reply: oneshot::Sender<Result<Answer, Vec<String>>>) {
         if self.disk.state().is_failing.load(Relaxed) {
-            let _ = reply.send(Err(vec!["the store file can't be written; nothing was changed".to_owned()]));
+            let _ = reply.send(Err(vec![
+                "the store file can't be written; nothing was changed".to_owned(),
+            ]));
             return;
         }
         if let Err(why) = self.prepare(&definition, Source::Api) {
@@ -383,7 +447,10 @@ impl Driver {
             return;
         }
         let Some(path) = self.config_path.clone() else {
-            let config = Config { targets: self.own.clone(), ..Config::default() };
+            let config = Config {
+                targets: self.own.clone(),
+                ..Config::default()
+            };
             self.reloaded(Ok(Box::new(config)));
             return;
         };
@@ -399,10 +466,20 @@ impl Driver {
     fn reloaded(&mut self, outcome: Result<Box<Config>, Vec<Fault>>) {
         match outcome {
             Ok(config) => {
-                let Config { api, metrics_per_target, targets, .. } = *config;
-                let settings = Settings { token: api.token, allow_targets: api.allow_targets, metrics_per_target };
+                let Config {
+                    api,
+                    metrics_per_target,
+                    targets,
+                    ..
+                } = *config;
+                let settings = Settings {
+                    token: api.token,
+                    allow_targets: api.allow_targets,
+                    metrics_per_target,
+                };
                 if self.config_path.is_some() {
                     self.front.settings.store(Arc::new(settings));
+                    self.guard = guard(&self.front);
                 }
                 self.refresh_outside();
                 self.give(Input::Load(Source::File, targets));
@@ -413,7 +490,10 @@ impl Driver {
                 for fault in &faults {
                     tracing::error!("{fault}");
                 }
-                tracing::error!(faults = faults.len(), "the config was not reloaded; the old one stays in force");
+                tracing::error!(
+                    faults = faults.len(),
+                    "the config was not reloaded; the old one stays in force"
+                );
                 for reply in self.reloading.drain(..) {
                     let _ = reply.send(Err(faults.clone()));
                 }
@@ -421,10 +501,14 @@ impl Driver {
         }
     }
 
-    /// Prepares anew what depends on files and the environment: a secret may have been rotated.
+    /// Prepares anew what depends on files, the environment or `api.allow_targets`: a secret may
+    /// have been rotated, a range opened or closed.
     fn refresh_outside(&mut self) {
         for at in 0..self.definitions.len() {
-            if let Some((definition, source)) = self.definitions[at].clone().filter(|(d, _)| probe::reads_outside(d)) {
+            if let Some((definition, source)) = self.definitions[at]
+                .clone()
+                .filter(|(d, source)| *source == Source::Api || probe::reads_outside(d))
+            {
                 self.prepared[at] = Some(self.prepare(&definition, source));
             }
         }
@@ -434,8 +518,14 @@ impl Driver {
         self.is_reloading = false;
         let meters = &self.front.meters;
         meters.reload_ok.set(1);
-        meters.reloaded_at.set(u64::try_from(self.front.clock.wall().0 / 1_000).unwrap_or(0));
-        for (what, names) in [("added", &diff.added), ("changed", &diff.changed), ("removed", &diff.removed)] {
+        meters
+            .reloaded_at
+            .set(u64::try_from(self.front.clock.wall().0 / 1_000).unwrap_or(0));
+        for (what, names) in [
+            ("added", &diff.added),
+            ("changed", &diff.changed),
+            ("removed", &diff.removed),
+        ] {
             for name in names.iter().take(100) {
                 tracing::debug!(%name, "{what}");
             }
@@ -467,4 +557,10 @@ impl Driver {
             }
         }
     }
+}
+
+fn guard(front: &Front) -> Arc<Guard> {
+    Arc::new(Guard {
+        allow: front.settings.load().allow_targets.clone(),
+    })
 }

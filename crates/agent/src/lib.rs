@@ -5,11 +5,17 @@
 
 pub mod api;
 pub mod clock;
+mod cluster_port;
 pub mod config;
 pub mod disk;
+mod driver;
 pub mod events;
 pub mod figures;
 pub mod front;
 pub mod meters;
 pub mod page;
+pub mod probe;
+mod run;
 pub mod secret;
+
+pub use run::{RunError, RunOptions, run};

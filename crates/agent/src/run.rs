@@ -42,6 +42,9 @@ pub enum RunError {
     /// The config has mistakes; exit 2.
     #[error("{} mistakes in the config", .0.len())]
     Config(Vec<Fault>),
+    /// The name given with `--node` can't be one; exit 2.
+    #[error("--node: {0}")]
+    Name(String),
     /// The store file can't be used.
     #[error(transparent)]
     Disk(#[from] OpenError),
@@ -72,6 +75,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
         config.api.listen = listen;
     }
     if let Some(name) = &options.node {
+        config::check_node_name(name).map_err(RunError::Name)?;
         config.node.name = name.as_str().into();
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -88,22 +92,41 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     let limits = Limits::take();
     let clock = Clock::start();
     let listener = listen(config.api.listen).await?;
-    let address = listener.local_addr().map_err(|error| RunError::Machine(error.to_string()))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| RunError::Machine(error.to_string()))?;
     let cluster = match config.cluster_listen {
-        Some(address) => Some(cluster_port::bind(address).await.map_err(|source| RunError::Listen {
-            what: "the cluster",
-            address,
-            way_out: "cluster.listen",
-            source,
-        })?),
+        Some(address) => {
+            Some(
+                cluster_port::bind(address)
+                    .await
+                    .map_err(|source| RunError::Listen {
+                        what: "the cluster",
+                        address,
+                        way_out: "cluster.listen",
+                        source,
+                    })?,
+            )
+        }
         None => None,
     };
-    let data_dir = options.data_dir.clone().unwrap_or_else(|| "roundsman-data".into());
+    let data_dir = options
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| "roundsman-data".into());
     let (database, records) = disk::open(&data_dir)?;
 
     let (queue, messages) = sync_channel(QUEUE);
     let front = Arc::new(front(clock, &config, address, &queue));
-    let driver = driver(&config, &options, &limits, &front, queue.clone(), database, records)?;
+    let driver = driver(
+        &config,
+        &options,
+        &limits,
+        &front,
+        queue.clone(),
+        database,
+        records,
+    )?;
     tracing::info!(
         node = &*front.identity.name,
         page = format!("http://{address}/"),
@@ -123,19 +146,25 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     wait_for_end(&queue).await?;
     front.stopping.send_replace(true);
     let _ = queue.send(Message::Stop);
-    let _ = tokio::time::timeout(Duration::from_millis(1_500), tokio::task::spawn_blocking(|| driver.join())).await;
+    let _ = tokio::time::timeout(
+        Duration::from_millis(1_500),
+        tokio::task::spawn_blocking(|| driver.join()),
+    )
+    .await;
     server.abort();
     tracing::info!("stopped");
     Ok(())
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
-    TcpListener::bind(address).await.map_err(|source| RunError::Listen {
-        what: "the API",
-        address,
-        way_out: "--listen",
-        source,
-    })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Listen {
+            what: "the API",
+            address,
+            way_out: "--listen",
+            source,
+        })
 }
 
 fn front(clock: Clock, config: &Config, address: SocketAddr, queue: &SyncSender<Message>) -> Front {
@@ -173,11 +202,27 @@ fn driver(
     let (to_driver, from_disk) = (queue.clone(), queue.clone());
     let sink = move |finished| drop(to_driver.send(Message::Finished(finished)));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let workers = Workers::start(cores, Arc::clone(&shared), front.clock.zero(), limits.idle, sink);
-    let disk = Disk::start(database, move |batch| drop(from_disk.send(Message::Persisted(batch))));
-    let targets = if options.config.is_some() { config.targets.clone() } else { vec![itself(front)] };
+    let start = front.clock.zero();
+    let workers = Workers::start(cores, &shared, start, limits.idle, sink)
+        .map_err(|error| RunError::Machine(format!("can't start the probe workers: {error}")))?;
+    let disk = Disk::start(database, move |batch| {
+        drop(from_disk.send(Message::Persisted(batch)))
+    });
+    let targets = if options.config.is_some() {
+        config.targets.clone()
+    } else {
+        vec![itself(front)]
+    };
     let config_path = options.config.clone();
-    let parts = Parts { node, front: Arc::clone(front), queue, workers, shared, disk, config_path };
+    let parts = Parts {
+        node,
+        front: Arc::clone(front),
+        queue,
+        workers,
+        shared,
+        disk,
+        config_path,
+    };
     Ok(Driver::new(parts, records, targets))
 }
 
@@ -204,7 +249,10 @@ fn fresh_origin(clock: Clock) -> Origin {
 }
 
 async fn wait_for_end(queue: &SyncSender<Message>) -> Result<(), RunError> {
-    let listen = |kind| signal(kind).map_err(|error| RunError::Machine(format!("can't listen for signals: {error}")));
+    let listen = |kind| {
+        signal(kind)
+            .map_err(|error| RunError::Machine(format!("can't listen for signals: {error}")))
+    };
     let mut hangup = listen(SignalKind::hangup())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -232,7 +280,10 @@ impl Limits {
     /// Raises the soft limit on descriptors to the hard one and shares them out.
     fn take() -> Self {
         let limit = getrlimit(Resource::Nofile);
-        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        let raised = Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        };
         let descriptors = match setrlimit(Resource::Nofile, raised) {
             Ok(()) => limit.maximum,
             Err(_) => limit.current,
@@ -243,11 +294,17 @@ impl Limits {
     /// An eighth for the API, 48 for files and the runtime's own, two fifths of the rest for
     /// checks under way and the remainder for idle connections.
     fn of(descriptors: u64) -> Self {
-        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX).min(1 << 20);
+        let descriptors = usize::try_from(descriptors)
+            .unwrap_or(usize::MAX)
+            .min(1 << 20);
         let connections = (descriptors / 8).clamp(8, 1_024);
         let probes = descriptors.saturating_sub(connections + 48).max(10);
         let in_flight = u32::try_from(probes / 5 * 2).expect("at most a million");
-        Self { connections, in_flight, idle: probes / 5 * 3 }
+        Self {
+            connections,
+            in_flight,
+            idle: probes / 5 * 3,
+        }
     }
 }
 
@@ -258,8 +315,15 @@ mod tests {
     #[test]
     fn descriptors_are_never_promised_twice() {
         for descriptors in [128, 256, 1_024, 20_000, 1 << 20] {
-            let Limits { connections, in_flight, idle } = Limits::of(descriptors);
-            assert!(connections as u64 + u64::from(in_flight) + idle as u64 + 48 <= descriptors, "{descriptors}");
+            let Limits {
+                connections,
+                in_flight,
+                idle,
+            } = Limits::of(descriptors);
+            assert!(
+                connections as u64 + u64::from(in_flight) + idle as u64 + 48 <= descriptors,
+                "{descriptors}"
+            );
             assert!(in_flight >= 10, "{descriptors}");
         }
     }

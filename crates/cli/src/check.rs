@@ -126,7 +126,7 @@ fn probe_all(targets: &[Arc<Definition>]) -> Result<Vec<Checked>, Failure> {
         .build()
         .map_err(|error| Failure::Other(format!("can't start: {error}")))?;
     runtime.block_on(async {
-        let shared = Shared::new().map_err(|error| Failure::Other(error.to_string()))?;
+        let shared = Shared::new();
         let mut results = Vec::new();
         for target in targets {
             let prepared = prepare(target, Trust::File, &shared)

@@ -1,5 +1,4 @@
 //! The binary as people and programs meet it.
-#![expect(missing_docs, reason = "a test binary has no readers but its own")]
 
 mod stage;
 

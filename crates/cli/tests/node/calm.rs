@@ -8,7 +8,9 @@ use crate::support::Node;
 const N: u32 = 2_000;
 
 fn config(targets: &Targets) -> String {
-    let list: String = (0..N).map(|i| format!("  - {{ name: t{i}, http: \"{}\" }}\n", targets.url(i))).collect();
+    let list: String = (0..N)
+        .map(|i| format!("  - {{ name: t{i}, http: \"{}\" }}\n", targets.url(i)))
+        .collect();
     format!("defaults: {{ interval: 2s, timeout: 1s, fall: 2, rise: 1 }}\ntargets:\n{list}")
 }
 
@@ -25,8 +27,13 @@ fn stays_calm(node: &Node, span: Duration) {
 fn few_descriptors_make_no_target_down() {
     let targets = Targets::start();
     (0..100).for_each(|i| targets.set(i * 20, Mode::Silent));
-    let node = Node::start_under(&["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"], &config(&targets));
-    node.wait("all healthy ones up", || node.count("up") == u64::from(N) - 100);
+    let node = Node::start_under(
+        &["sh", "-c", "ulimit -n 256; exec \"$@\"", "sh"],
+        &config(&targets),
+    );
+    node.wait("all healthy ones up", || {
+        node.count("up") == u64::from(N) - 100
+    });
     node.wait("the silent ones down", || node.count("down") == 100);
     let end = Instant::now() + Duration::from_secs(4);
     while Instant::now() < end {
@@ -50,9 +57,19 @@ fn a_stopped_process_that_goes_on_makes_no_target_down_and_no_burst() {
     let from = Instant::now();
     stays_calm(&node, Duration::from_secs(6));
     let after = targets.busiest_second(from);
-    assert!(after * 10 <= steady * 12, "{after} checks in a second, {steady} in the busiest before");
-    assert_eq!(targets.asked_since(from), N as usize, "everyone is asked again");
-    assert!(node.metric("roundsman_checks_total{result=\"skipped\"}") > 0.0, "missed beats are visible");
+    assert!(
+        after * 10 <= steady * 12,
+        "{after} checks in a second, {steady} in the busiest before"
+    );
+    assert_eq!(
+        targets.asked_since(from),
+        N as usize,
+        "everyone is asked again"
+    );
+    assert!(
+        node.metric("roundsman_checks_total{result=\"skipped\"}") > 0.0,
+        "missed beats are visible"
+    );
 }
 
 #[test]
@@ -74,5 +91,7 @@ fn a_busy_neighbour_makes_no_target_down() {
         .collect();
     stays_calm(&node, Duration::from_secs(8));
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    burners.into_iter().for_each(|burner| burner.join().expect("it ends"));
+    burners
+        .into_iter()
+        .for_each(|burner| burner.join().expect("it ends"));
 }

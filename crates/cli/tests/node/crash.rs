@@ -9,7 +9,9 @@ use crate::support::Node;
 const N: u32 = 20;
 
 fn config(targets: &Targets) -> String {
-    let list: String = (0..N).map(|i| format!("  - {{ name: t{i}, http: \"{}\" }}\n", targets.url(i))).collect();
+    let list: String = (0..N)
+        .map(|i| format!("  - {{ name: t{i}, http: \"{}\" }}\n", targets.url(i)))
+        .collect();
     format!("defaults: {{ interval: 100ms, timeout: 100ms, fall: 1, rise: 1 }}\ntargets:\n{list}")
 }
 
@@ -21,7 +23,10 @@ fn hear(node: &Node) -> Option<Said> {
     let page: serde_json::Value = serde_json::from_str(&text).ok()?;
     let said = page["items"].as_array()?.iter().map(|target| {
         let text = |key: &str| target[key].as_str().unwrap_or_default().to_owned();
-        (text("name"), (target["transition"].as_u64().unwrap_or(0), text("since")))
+        (
+            text("name"),
+            (target["transition"].as_u64().unwrap_or(0), text("since")),
+        )
     });
     Some(said.collect())
 }
@@ -35,9 +40,21 @@ fn a_hundred_kills_lose_nothing_that_was_answered() {
     let mut moment = 7_u64;
     for round in 0..100 {
         moment = (moment * 73 + 41) % 160;
-        (0..N).for_each(|i| targets.set(i, if (round + i) % 3 == 0 { Mode::Status503 } else { Mode::Up }));
+        (0..N).for_each(|i| {
+            targets.set(
+                i,
+                if (round + i) % 3 == 0 {
+                    Mode::Status503
+                } else {
+                    Mode::Up
+                },
+            )
+        });
         let name = format!("made-{round}");
-        if node.put(&name, "{\"tcp\": \"192.0.2.1:9\", \"interval\": \"1h\"}").is_some_and(|(status, _)| status == 201) {
+        if node
+            .put(&name, "{\"tcp\": \"192.0.2.1:9\", \"interval\": \"1h\"}")
+            .is_some_and(|(status, _)| status == 201)
+        {
             made.push(name);
         }
         if round % 5 == 4 {
@@ -57,20 +74,34 @@ fn a_hundred_kills_lose_nothing_that_was_answered() {
                 assert!(!made.contains(name), "round {round}: {name} is lost");
                 continue;
             };
-            assert!(number_now >= number, "round {round}: {name} fell back from {number} to {number_now}");
+            assert!(
+                number_now >= number,
+                "round {round}: {name} fell back from {number} to {number_now}"
+            );
             if number_now == number && *number > 0 {
                 assert_eq!(since_now, since, "round {round}: {name}");
             }
         }
         for name in &made {
-            assert!(again.contains_key(name), "round {round}: {name} was made and is lost");
+            assert!(
+                again.contains_key(name),
+                "round {round}: {name} was made and is lost"
+            );
         }
         said = again;
     }
     for i in 0..N {
         let history = node.get(&format!("/v1/targets/t{i}/history"));
-        let numbers: Vec<u64> = history["transitions"].as_array().expect("a list").iter().filter_map(|t| t["number"].as_u64()).collect();
-        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "t{i}: {numbers:?}");
+        let numbers: Vec<u64> = history["transitions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|t| t["number"].as_u64())
+            .collect();
+        assert!(
+            numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "t{i}: {numbers:?}"
+        );
     }
 }
 
@@ -83,6 +114,14 @@ fn a_damaged_store_file_is_named_and_not_replaced() {
     std::fs::write(&store, b"scribbled over").expect("written");
     node.spawn();
     assert_eq!(node.wait_end(), Some(1));
-    assert!(node.log().contains("store.redb is damaged or not a store file"), "{}", node.log());
-    assert_eq!(std::fs::read(&store).expect("still there"), b"scribbled over");
+    assert!(
+        node.log()
+            .contains("store.redb is damaged or not a store file"),
+        "{}",
+        node.log()
+    );
+    assert_eq!(
+        std::fs::read(&store).expect("still there"),
+        b"scribbled over"
+    );
 }

@@ -37,16 +37,25 @@ impl Targets {
         let (tell, told) = std::sync::mpsc::channel();
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
             runtime.block_on(async move {
                 let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-                socket.bind("0.0.0.0:0".parse().expect("an address")).expect("a free port");
+                socket
+                    .bind("0.0.0.0:0".parse().expect("an address"))
+                    .expect("a free port");
                 let listener = socket.listen(4_096).expect("listening");
-                tell.send(listener.local_addr().expect("bound").port()).expect("the test waits");
+                tell.send(listener.local_addr().expect("bound").port())
+                    .expect("the test waits");
                 accept(listener, shared).await;
             });
         });
-        Self { port: told.recv().expect("the server starts"), state }
+        Self {
+            port: told.recv().expect("the server starts"),
+            state,
+        }
     }
 
     /// The address of target `i`.
@@ -59,13 +68,22 @@ impl Targets {
     }
 
     pub(crate) fn set(&self, i: u32, mode: Mode) {
-        self.state.lock().expect("no panic").modes.insert(Self::address(i), mode);
+        self.state
+            .lock()
+            .expect("no panic")
+            .modes
+            .insert(Self::address(i), mode);
     }
 
     /// The most requests within any second since `from`.
     pub(crate) fn busiest_second(&self, from: Instant) -> usize {
         let state = self.state.lock().expect("no panic");
-        let at: Vec<Instant> = state.asked.iter().map(|(at, _)| *at).filter(|at| *at >= from).collect();
+        let at: Vec<Instant> = state
+            .asked
+            .iter()
+            .map(|(at, _)| *at)
+            .filter(|at| *at >= from)
+            .collect();
         let mut first = 0;
         (0..at.len())
             .map(|last| {
@@ -81,7 +99,12 @@ impl Targets {
     /// How many different targets were asked since `from`.
     pub(crate) fn asked_since(&self, from: Instant) -> usize {
         let state = self.state.lock().expect("no panic");
-        let mut who: Vec<Ipv4Addr> = state.asked.iter().filter(|(at, _)| *at >= from).map(|(_, a)| *a).collect();
+        let mut who: Vec<Ipv4Addr> = state
+            .asked
+            .iter()
+            .filter(|(at, _)| *at >= from)
+            .map(|(_, a)| *a)
+            .collect();
         who.sort_unstable();
         who.dedup();
         who.len()
@@ -98,7 +121,9 @@ async fn accept(listener: TcpListener, state: Arc<Mutex<State>>) {
 }
 
 async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
-    let Ok(SocketAddr::V4(local)) = stream.local_addr() else { return };
+    let Ok(SocketAddr::V4(local)) = stream.local_addr() else {
+        return;
+    };
     let mut buffer = [0; 2_048];
     loop {
         match stream.read(&mut buffer).await {
@@ -112,7 +137,9 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         };
         let reply: &[u8] = match mode {
             Mode::Up => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
-            Mode::Status503 => b"HTTP/1.1 503 Down\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndown",
+            Mode::Status503 => {
+                b"HTTP/1.1 503 Down\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndown"
+            }
             Mode::Silent => {
                 tokio::time::sleep(Duration::from_secs(30)).await;
                 return;

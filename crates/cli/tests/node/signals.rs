@@ -6,7 +6,10 @@ use crate::support::Node;
 #[test]
 fn sigterm_ends_the_node_cleanly_and_a_restart_remembers() {
     let targets = Targets::start();
-    let target = format!("targets: [{{ name: web, interval: 200ms, timeout: 200ms, http: \"{}\" }}]\n", targets.url(0));
+    let target = format!(
+        "targets: [{{ name: web, interval: 200ms, timeout: 200ms, http: \"{}\" }}]\n",
+        targets.url(0)
+    );
     let mut node = Node::start(&target);
     node.wait("up", || node.state("web") == "up");
     let since = node.get("/v1/targets/web")["since"].clone();
@@ -21,12 +24,18 @@ fn sigterm_ends_the_node_cleanly_and_a_restart_remembers() {
 #[test]
 fn sighup_reloads_and_a_wrong_config_keeps_the_old_one() {
     let node = Node::start("targets: [{ name: a, tcp: \"127.0.0.1:1\" }]\n");
-    node.write_config("targets: [{ name: a, tcp: \"127.0.0.1:1\" }, { name: b, tcp: \"127.0.0.1:1\" }]\n");
+    node.write_config(
+        "targets: [{ name: a, tcp: \"127.0.0.1:1\" }, { name: b, tcp: \"127.0.0.1:1\" }]\n",
+    );
     node.signal("HUP");
-    node.wait("b is there", || node.get("/v1/summary")["counts"]["total"] == 2);
+    node.wait("b is there", || {
+        node.get("/v1/summary")["counts"]["total"] == 2
+    });
     node.write_config("targets: [{ name: a, tpc: \"127.0.0.1:1\" }]\n");
     node.signal("HUP");
-    node.wait("the reload failed", || node.metric("roundsman_config_last_reload_successful") == 0.0);
+    node.wait("the reload failed", || {
+        node.metric("roundsman_config_last_reload_successful") == 0.0
+    });
     assert_eq!(node.get("/v1/summary")["counts"]["total"], 2);
     assert!(node.log().contains("did you mean 'tcp'"), "{}", node.log());
     let reload = node.ask(&["reload"]);
@@ -41,8 +50,16 @@ fn a_second_node_on_the_same_port_or_directory_says_what_to_do() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("choose another with --listen"), "{said}");
     let elsewhere = crate::support::free_address().to_string();
-    let output = node.command().arg("--listen").arg(elsewhere).output().expect("it runs");
+    let output = node
+        .command()
+        .arg("--listen")
+        .arg(elsewhere)
+        .output()
+        .expect("it runs");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("give each node a --data-dir of its own"), "{said}");
+    assert!(
+        said.contains("give each node a --data-dir of its own"),
+        "{said}"
+    );
 }

@@ -21,7 +21,9 @@ pub(crate) struct Node {
 
 /// A free port of loopback; another process may take it before it is used, but rarely does.
 pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .expect("a free port")
 }
 
 impl Node {
@@ -50,7 +52,10 @@ impl Node {
     }
 
     pub(crate) fn write_config(&self, config: &str) {
-        let api = format!("api: {{ listen: \"{}\", token: {TOKEN} }}\nnode: {{ name: test }}\n", self.address);
+        let api = format!(
+            "api: {{ listen: \"{}\", token: {TOKEN} }}\nnode: {{ name: test }}\n",
+            self.address
+        );
         std::fs::write(self.config(), api + config).expect("a config");
     }
 
@@ -73,13 +78,22 @@ impl Node {
             }
             None => Command::new(binary),
         };
-        command.arg("run").arg(self.config()).arg("--data-dir").arg(self.data());
+        command
+            .arg("run")
+            .arg(self.config())
+            .arg("--data-dir")
+            .arg(self.data());
         command
     }
 
     pub(crate) fn spawn(&mut self) {
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
-        let child = self.command().stdout(Stdio::null()).stderr(log).spawn().expect("the node starts");
+        let child = self
+            .command()
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the node starts");
         self.child = Some(child);
     }
 
@@ -88,21 +102,37 @@ impl Node {
     }
 
     pub(crate) fn wait_ready(&self) {
-        self.wait("the node is ready", || self.try_get("/readyz").is_some_and(|(status, _)| status == 200));
+        self.wait("the node is ready", || {
+            self.try_get("/readyz")
+                .is_some_and(|(status, _)| status == 200)
+        });
     }
 
     /// Waits until `is_so`, for at most a minute.
     pub(crate) fn wait(&self, what: &str, mut is_so: impl FnMut() -> bool) {
         let end = Instant::now() + Duration::from_secs(60);
         while !is_so() {
-            assert!(Instant::now() < end, "waited in vain: {what}\n{}", self.log());
+            assert!(
+                Instant::now() < end,
+                "waited in vain: {what}\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     pub(crate) fn try_get(&self, path: &str) -> Option<(u16, String)> {
-        let mut answer = self.agent.get(format!("http://{}{path}", self.address)).call().ok()?;
-        let text = answer.body_mut().with_config().limit(100 << 20).read_to_string().ok()?;
+        let mut answer = self
+            .agent
+            .get(format!("http://{}{path}", self.address))
+            .call()
+            .ok()?;
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(100 << 20)
+            .read_to_string()
+            .ok()?;
         Some((answer.status().as_u16(), text))
     }
 
@@ -113,11 +143,16 @@ impl Node {
     }
 
     pub(crate) fn state(&self, name: &str) -> String {
-        self.get(&format!("/v1/targets/{name}"))["state"].as_str().expect("a state").to_owned()
+        self.get(&format!("/v1/targets/{name}"))["state"]
+            .as_str()
+            .expect("a state")
+            .to_owned()
     }
 
     pub(crate) fn count(&self, state: &str) -> u64 {
-        self.get("/v1/summary")["counts"][state].as_u64().expect("a count")
+        self.get("/v1/summary")["counts"][state]
+            .as_u64()
+            .expect("a count")
     }
 
     pub(crate) fn put(&self, name: &str, body: &str) -> Option<(u16, Value)> {
@@ -129,20 +164,34 @@ impl Node {
             .send(body)
             .ok()?;
         let text = answer.body_mut().read_to_string().ok()?;
-        Some((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
+        Some((
+            answer.status().as_u16(),
+            serde_json::from_str(&text).unwrap_or(Value::Null),
+        ))
     }
 
     pub(crate) fn delete(&self, name: &str) -> Option<u16> {
         let url = format!("http://{}/v1/targets/{name}", self.address);
-        let answer = self.agent.delete(url).header("Authorization", format!("Bearer {TOKEN}")).call().ok()?;
+        let answer = self
+            .agent
+            .delete(url)
+            .header("Authorization", format!("Bearer {TOKEN}"))
+            .call()
+            .ok()?;
         Some(answer.status().as_u16())
     }
 
     /// The value of a metric whose line starts with `name`.
     pub(crate) fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.try_get("/metrics").expect("metrics");
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no metric {name}"));
-        line.rsplit(' ').next().and_then(|v| v.parse().ok()).expect("a number")
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("no metric {name}"));
+        line.rsplit(' ')
+            .next()
+            .and_then(|v| v.parse().ok())
+            .expect("a number")
     }
 
     /// The node's own process, also under a wrapping command.
@@ -151,7 +200,10 @@ impl Node {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let done = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        let done = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.pid().to_string())
+            .status();
         assert!(done.expect("kill runs").success());
     }
 
@@ -163,7 +215,12 @@ impl Node {
 
     /// Waits for the process to end by itself; its exit code.
     pub(crate) fn wait_end(&mut self) -> Option<i32> {
-        self.child.take().expect("running").wait().expect("it ends").code()
+        self.child
+            .take()
+            .expect("running")
+            .wait()
+            .expect("it ends")
+            .code()
     }
 
     /// Runs another verb of the binary against this node.

@@ -1,0 +1,201 @@
+//! The three checkers that are measured, and the configs that make them do the same.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::remote::{Running, beside};
+use crate::wire::address;
+
+/// Who checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Checker {
+    /// Debian's HAProxy, one thread
+    Haproxy,
+    /// The binary beside this one
+    Roundsman,
+    /// A bare loop: connect, GET, read, reset
+    Floor,
+}
+
+/// What each of them is told to do.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// How many targets.
+    pub targets: u32,
+    /// Time between two checks of one.
+    pub interval_ms: u64,
+    /// Where the targets listen.
+    pub port: u16,
+    /// Roundsman keeps connections.
+    pub keep_alive: bool,
+    /// Roundsman speaks TLS and trusts this authority.
+    pub authority: Option<PathBuf>,
+    /// How many successes bring a target up.
+    pub rise: u16,
+}
+
+/// Where roundsman's API answers while it is measured.
+pub const API: &str = "127.0.0.1:18790";
+
+impl Checker {
+    /// For tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Haproxy => "haproxy",
+            Self::Roundsman => "roundsman",
+            Self::Floor => "bare loop",
+        }
+    }
+
+    /// Starts it on core 0.
+    pub fn start(self, job: &Job, folder: &Path) -> Result<(Running, PathBuf)> {
+        let log = folder.join(format!("{}.log", self.name().replace(' ', "-")));
+        let running = match self {
+            Self::Haproxy => {
+                let config = folder.join("haproxy.cfg");
+                fs::write(&config, haproxy_config(job))?;
+                let arguments = [
+                    "-db".to_owned(),
+                    "-f".to_owned(),
+                    config.display().to_string(),
+                ];
+                Running::pinned(0, &haproxy(), &arguments, &log)?
+            }
+            Self::Roundsman => {
+                let config = folder.join("roundsman.yaml");
+                fs::write(&config, roundsman_config(job))?;
+                let store = folder.join("roundsman.state");
+                let _ = fs::remove_dir_all(&store);
+                let arguments = [
+                    "run".to_owned(),
+                    config.display().to_string(),
+                    format!("--data-dir={}", store.display()),
+                ];
+                Running::pinned(0, &beside("roundsman")?, &arguments, &log)?
+            }
+            Self::Floor => {
+                let arguments = [
+                    format!("--targets={}", job.targets),
+                    format!("--interval-ms={}", job.interval_ms),
+                    format!("--port={}", job.port),
+                ];
+                Running::pinned(0, &beside("floor")?, &arguments, &log)?
+            }
+        };
+        Ok((running, log))
+    }
+}
+
+/// HAProxy as the tests were told, or where Debian puts it.
+fn haproxy() -> PathBuf {
+    std::env::var_os("ROUNDSMAN_TEST_HAPROXY").map_or_else(|| "haproxy".into(), PathBuf::from)
+}
+
+/// Whether HAProxy can be started.
+pub fn need_haproxy() -> Result<()> {
+    std::process::Command::new(haproxy())
+        .arg("-v")
+        .output()
+        .map(drop)
+        .context("haproxy is missing: apt-get install haproxy, or leave it out with --checkers roundsman,floor")
+}
+
+fn haproxy_config(job: &Job) -> String {
+    let mut text = format!(
+        "global
+  nbthread 1
+  maxconn 1000
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 5s
+  timeout server 5s
+  timeout check {timeout}ms
+frontend f
+  bind 127.0.0.1:18791
+  default_backend b
+backend b
+  option httpchk GET /health
+  http-check expect status 200
+  default-server inter {interval}ms fall 3 rise {rise}
+",
+        interval = job.interval_ms,
+        timeout = job.interval_ms.min(1_000),
+        rise = job.rise,
+    );
+    for index in 0..job.targets {
+        let _ = writeln!(
+            text,
+            "  server s{index} {}:{} check",
+            address(index),
+            job.port
+        );
+    }
+    text
+}
+
+fn roundsman_config(job: &Job) -> String {
+    let mut text = format!(
+        "node: {{ name: bench }}
+api: {{ listen: \"{API}\" }}
+defaults: {{ interval: {interval}ms, timeout: {timeout}ms, fall: 3, rise: {rise} }}
+targets:
+",
+        interval = job.interval_ms,
+        timeout = job.interval_ms.min(1_000),
+        rise = job.rise,
+    );
+    let scheme = if job.authority.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let mut extra = String::new();
+    if job.keep_alive {
+        extra += ", keep_alive: true";
+    }
+    if let Some(authority) = &job.authority {
+        let _ = write!(
+            extra,
+            ", tls: {{ ca_file: \"{}\", server_name: bench.test }}",
+            authority.display()
+        );
+    }
+    for index in 0..job.targets {
+        let _ = writeln!(
+            text,
+            "  - {{ name: t{index}, http: {{ url: \"{scheme}://{}:{}/health\"{extra} }} }}",
+            address(index),
+            job.port
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_configs_name_every_target() {
+        let job = Job {
+            targets: 3,
+            interval_ms: 1_000,
+            port: 80,
+            keep_alive: true,
+            authority: None,
+            rise: 1,
+        };
+        for config in [haproxy_config(&job), roundsman_config(&job)] {
+            for index in 0..3 {
+                assert!(config.contains(&address(index).to_string()), "{config}");
+            }
+        }
+        assert!(roundsman_config(&job).contains("keep_alive: true"));
+    }
+}

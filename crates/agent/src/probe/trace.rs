@@ -1,0 +1,176 @@
+//! How far a check got, readable from outside while it waits, so that a timeout names its phase.
+//!
+//! Start reading at [`Trace::outcome`].
+//! Does not know what is asked.
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base::Wall;
+use health::{Doubt, Finding, Outcome, Phase, Phases, Reason};
+use rustix::io::Errno;
+
+/// Why a check did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) finding: Finding,
+    pub(super) detail: Option<Arc<str>>,
+}
+
+impl Fault {
+    pub(super) fn new(reason: Reason, detail: impl Into<Arc<str>>) -> Self {
+        Self {
+            finding: Finding::Failed(reason),
+            detail: Some(detail.into()),
+        }
+    }
+
+    /// What an error of the operating system says about the target, or about this machine.
+    pub(super) fn io(error: &io::Error, phase: Phase, address: Option<SocketAddr>) -> Self {
+        let finding = Errno::from_io_error(error).map_or_else(
+            || match error.kind() {
+                io::ErrorKind::UnexpectedEof => Finding::Failed(Reason::ClosedEarly),
+                _ => Finding::Failed(Reason::Reset),
+            },
+            |errno| classify(errno, phase),
+        );
+        let words = describe(error);
+        let detail = match address {
+            Some(address) => format!("{address}: {words}"),
+            None => words,
+        };
+        Self {
+            finding,
+            detail: Some(detail.into()),
+        }
+    }
+
+    pub(super) fn reason(&self) -> Option<Reason> {
+        match self.finding {
+            Finding::Failed(reason) => Some(reason),
+            Finding::Passed | Finding::Inconclusive(_) => None,
+        }
+    }
+}
+
+fn classify(errno: Errno, phase: Phase) -> Finding {
+    match errno {
+        Errno::CONNREFUSED => Finding::Failed(Reason::Refused),
+        Errno::HOSTUNREACH
+        | Errno::NETUNREACH
+        | Errno::NETDOWN
+        | Errno::HOSTDOWN
+        | Errno::AFNOSUPPORT
+        | Errno::INVAL
+        | Errno::ACCESS
+        | Errno::PERM => Finding::Failed(Reason::Unreachable),
+        Errno::TIMEDOUT => Finding::Failed(Reason::Timeout(phase)),
+        Errno::MFILE | Errno::NFILE => Finding::Inconclusive(Doubt::Descriptors),
+        Errno::ADDRNOTAVAIL | Errno::AGAIN | Errno::NOBUFS | Errno::NOMEM => {
+            Finding::Inconclusive(Doubt::Ports)
+        }
+        _ => Finding::Failed(Reason::Reset),
+    }
+}
+
+/// An error's words without "(os error 111)".
+fn describe(error: &io::Error) -> String {
+    let mut words = error.to_string();
+    if let Some(at) = words.find(" (os error") {
+        words.truncate(at);
+    }
+    words.to_lowercase()
+}
+
+/// One check's progress. Cells, because the check and its timeout both look at it.
+pub(super) struct Trace {
+    phase: Cell<Option<Phase>>,
+    since: Cell<Instant>,
+    phases: Cell<Phases>,
+    address: Cell<Option<SocketAddr>>,
+    status: Cell<Option<u16>>,
+    expiry: Cell<Option<Wall>>,
+}
+
+impl Trace {
+    pub(super) fn start() -> Self {
+        Self {
+            phase: Cell::new(None),
+            since: Cell::new(Instant::now()),
+            phases: Cell::new(Phases::default()),
+            address: Cell::new(None),
+            status: Cell::new(None),
+            expiry: Cell::new(None),
+        }
+    }
+
+    /// Ends the phase under way and begins `phase`.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.settle();
+        self.phase.set(Some(phase));
+    }
+
+    /// Books the time since the last change to the phase under way.
+    fn settle(&self) {
+        let now = Instant::now();
+        if let Some(phase) = self.phase.get() {
+            let mut phases = self.phases.get();
+            phases.add(phase, now.duration_since(self.since.get()));
+            self.phases.set(phases);
+        }
+        self.since.set(now);
+    }
+
+    pub(super) fn connecting(&self, address: SocketAddr) {
+        self.address.set(Some(address));
+    }
+
+    pub(super) fn answered(&self, status: u16) {
+        self.status.set(Some(status));
+    }
+
+    /// Notes when a presented chain ends; of several chains the earliest counts.
+    pub(super) fn certified(&self, expiry: Option<Wall>) {
+        let earliest = match (self.expiry.get(), expiry) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.expiry.set(earliest);
+    }
+
+    pub(super) fn is_local(&self) -> bool {
+        let address = self.address.get().map(|at| at.ip().to_canonical());
+        address.is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// The fault of a check whose time is over.
+    pub(super) fn timed_out(&self, timeout: Duration) -> Fault {
+        let phase = self.phase.get().unwrap_or(Phase::Resolve);
+        let detail = match (phase, self.address.get()) {
+            (Phase::Resolve, _) => format!("no answer from the name server within {timeout:?}"),
+            (Phase::Connect, Some(at)) => format!("no answer from {at} within {timeout:?}"),
+            _ => format!("after {timeout:?}"),
+        };
+        Fault::new(Reason::Timeout(phase), detail)
+    }
+
+    /// What the check yielded.
+    pub(super) fn outcome(&self, found: Result<(), Fault>) -> Outcome {
+        self.settle();
+        let (finding, detail) = match found {
+            Ok(()) => (Finding::Passed, None),
+            Err(fault) => (fault.finding, fault.detail),
+        };
+        Outcome {
+            finding,
+            phases: self.phases.get(),
+            detail,
+            address: self.address.get().map(|at| at.ip()),
+            http_status: self.status.get(),
+            cert_expiry: self.expiry.get(),
+        }
+    }
+}
