@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base::{Duration, Time, Wall};
-use health::{Explanation, Finding};
+use health::{Explanation, Finding, State as Condition};
 use maud::{Markup, html};
 
 use super::layout::Frame;
@@ -164,14 +164,20 @@ fn counters(story: &Story) -> Markup {
     } else {
         ("in a row".to_owned(), counters.failures)
     };
+    // Only what leads away from the present state: the rest stands still.
+    let state = story.row.status.state;
     html! {
         section.card aria-label="Counters" {
             h2 { "Counters" }
             dl {
-                dt { "Failures " (window) }
-                dd { (chart::pips(failures, rule.fall, "down")) }
-                dt { "Successes in a row" }
-                dd { (chart::pips(counters.successes, rule.rise, "up")) }
+                @if matches!(state, Condition::Up | Condition::Unknown) {
+                    dt { "Failures " (window) }
+                    dd { (chart::pips(failures, rule.fall, "down")) " make it down" }
+                }
+                @if state == Condition::Down {
+                    dt { "Successes in a row" }
+                    dd { (chart::pips(counters.successes, rule.rise, "up")) " bring it back" }
+                }
                 dt { "Next check" }
                 dd { (next_check(counters, story.now)) }
             }

@@ -323,11 +323,7 @@ impl Driver {
         let is_down = row.status.state == State::Down;
         Some(Explanation {
             state: row.status.state,
-            failures: if is_down {
-                3
-            } else {
-                u16::from(slot.0.is_multiple_of(4))
-            },
+            failures: u16::from(!is_down && slot.0.is_multiple_of(4)),
             successes: u16::from(is_down && slot.0.is_multiple_of(2)),
             window: if is_down { 0b111 } else { 0 },
             in_flight: slot.0.is_multiple_of(7),
