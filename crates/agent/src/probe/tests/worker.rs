@@ -22,7 +22,7 @@ impl Crew {
         let shared = Arc::new(Shared::new());
         let (sender, finished) = mpsc::channel();
         let sink = move |batch| drop(sender.send(batch));
-        let workers = Workers::start(count, &shared, Instant::now(), sink).unwrap();
+        let workers = Workers::start(count, &shared, Instant::now(), 100, sink).unwrap();
         Self {
             shared,
             workers,
@@ -102,7 +102,7 @@ fn a_loop_that_stood_still_says_so_and_gives_the_time_back() {
         }
         let _ = sender.send(batch);
     };
-    let workers = Workers::start(1, &shared, Instant::now(), sink).unwrap();
+    let workers = Workers::start(1, &shared, Instant::now(), 100, sink).unwrap();
     let crew = Crew {
         shared,
         workers,
