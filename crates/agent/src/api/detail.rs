@@ -141,9 +141,10 @@ pub(super) async fn explain(
     let name = name_of(name)?;
     query.allow(&[], &[])?;
     let front = &*desk.front;
-    let story = Story::tell(front, &name)
-        .await?
-        .ok_or_else(|| Problem::no_target(&name))?;
+    let slot = front.view.load().get(&name).map(|row| row.slot);
+    let slot = slot.ok_or_else(|| Problem::no_target(&name))?;
+    let counters = front.explain(slot).await?;
+    let story = Story::tell(front, &name, counters).ok_or_else(|| Problem::no_target(&name))?;
     Ok(Json(story.to_json(front)))
 }
 
@@ -153,38 +154,34 @@ pub(crate) struct Story {
     pub(crate) row: Row,
     pub(crate) reading: Reading,
     pub(crate) recent: Vec<Past>,
-    pub(crate) explanation: Explanation,
+    /// `None` when the driver did not answer in time.
+    pub(crate) counters: Option<Explanation>,
     pub(crate) changes: Vec<Change>,
     pub(crate) now: Time,
     pub(crate) wall: Wall,
 }
 
 impl Story {
-    /// Asks the driver for the counters; `None` without such a target.
-    pub(crate) async fn tell(front: &Front, name: &str) -> Result<Option<Self>, Problem> {
-        let Some(slot) = front.view.load().get(name).map(|row| row.slot) else {
-            return Ok(None);
-        };
-        let explanation = front.explain(slot).await?;
-        // Read after the answer, so that the counters are not ahead of the state.
+    /// Puts together what is known of a target, `counters` as the driver said a moment ago;
+    /// `None` without such a target.
+    pub(crate) fn tell(front: &Front, name: &str, counters: Option<Explanation>) -> Option<Self> {
         let view = front.view.load_full();
-        let (Some(row), Some(explanation)) = (view.get(name), explanation) else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+        let row = view.get(name)?;
+        Some(Self {
             row: row.clone(),
             reading: front.figures.read(row.slot),
             recent: front.figures.recent(row.slot),
-            explanation,
+            counters,
             changes: transitions(front, row),
             now: front.clock.now(),
             wall: front.clock.wall(),
-        }))
+        })
     }
 
     fn to_json(&self, front: &Front) -> Value {
-        let (rule, counters) = (self.row.definition.rule, &self.explanation);
-        let next_due = counters.next_due.map(|at| whole_millis(at.since(self.now)));
+        let (rule, counters) = (self.row.definition.rule, self.counters.as_ref());
+        let next_due = counters.and_then(|c| c.next_due);
+        let next_due = next_due.map(|at| whole_millis(at.since(self.now)));
         let recent: Vec<Value> = self.recent.iter().map(|p| past_to_json(front, p)).collect();
         let changes: Vec<Value> = self.changes.iter().map(Change::to_json).collect();
         json!({
@@ -192,13 +189,13 @@ impl Story {
             "owner": &*front.identity.name,
             "order": [&*front.identity.name],
             "counters": {
-                "failures": counters.failures,
+                "failures": counters.map(|c| c.failures),
                 "fall": rule.fall,
                 "of": rule.of,
-                "successes": counters.successes,
+                "successes": counters.map(|c| c.successes),
                 "rise": rule.rise,
             },
-            "in_flight": counters.in_flight,
+            "in_flight": counters.map(|c| c.in_flight),
             "next_due_in_ms": next_due,
             "last": self.last_to_json(front),
             "recent": recent,
@@ -207,7 +204,7 @@ impl Story {
             "why": self.why(),
             "definition": definition::to_json(&self.row.definition),
             "shadowed": self.row.shadowed,
-            "partial": false,
+            "partial": counters.is_none(),
         })
     }
 
@@ -282,20 +279,23 @@ impl Story {
 
     /// What would come next if the last outcomes went on.
     fn pending(&self) -> String {
-        let (rule, counters) = (self.row.definition.rule, &self.explanation);
+        let rule = self.row.definition.rule;
+        let (failures, successes) = self
+            .counters
+            .as_ref()
+            .map_or((0, 0), |c| (c.failures, c.successes));
         let mut pending = match self.row.status.state {
-            Condition::Down if counters.successes > 0 => {
-                format!(
-                    "; {} since, {} bring it back",
-                    passed(counters.successes),
-                    rule.rise
-                )
+            Condition::Down if successes > 0 => {
+                format!("; {} since, {} bring it back", passed(successes), rule.rise)
             }
-            Condition::Up | Condition::Unknown if counters.failures > 0 => {
-                let reason = self.last_failure().map(|w| format!(" ({w})"));
+            Condition::Up | Condition::Unknown if failures > 0 => {
+                let reason = self.last_failure().map(|words| format!(" ({words})"));
                 let reason = reason.unwrap_or_default();
-                let (failed, fall) = (failed(counters.failures), rule.fall);
-                format!("; {failed} since{reason}, {fall} make it down")
+                format!(
+                    "; {} since{reason}, {} make it down",
+                    failed(failures),
+                    rule.fall
+                )
             }
             _ => String::new(),
         };

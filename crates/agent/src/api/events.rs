@@ -60,9 +60,11 @@ pub(super) async fn stream(
     };
     let (sender, receiver) = mpsc::channel(AHEAD);
     let front = Arc::clone(&desk.front);
+    // Now, not in the task: whoever has read the answer's head misses nothing from then on.
+    let place = place(&front, &start);
     tokio::spawn(async move {
         // The reader is gone: nothing to do about it.
-        let _gone = send(&front, start, follows, &sender).await;
+        let _gone = send(&front, place, follows, &sender).await;
     });
     let chunks = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
@@ -71,10 +73,14 @@ pub(super) async fn stream(
 
 type Sent = Result<(), mpsc::error::SendError<Bytes>>;
 
-async fn send(front: &Front, start: Start, follows: bool, reader: &mpsc::Sender<Bytes>) -> Sent {
+async fn send(
+    front: &Front,
+    mut place: Option<Version>,
+    follows: bool,
+    reader: &mpsc::Sender<Bytes>,
+) -> Sent {
     let mut changed = front.events.watch();
     let mut stopping = front.stopping.subscribe();
-    let mut place = place(front, &start);
     reader.send(Bytes::from_static(b"retry: 2000\n\n")).await?;
     loop {
         changed.mark_unchanged();

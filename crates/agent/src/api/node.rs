@@ -94,7 +94,7 @@ pub(super) async fn readyz(State(desk): State<Arc<Desk>>) -> Result<&'static str
         return Ok("ok\n");
     }
     let detail = "checks have not begun, or the node is stopping";
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, "1"))
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("retry-after", "1"))
 }
 
 /// `GET /openapi.json`.

@@ -14,7 +14,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     errors: Vec<Mistake>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Its name in lower case, and its value.
+    header: Option<(&'static str, &'static str)>,
 }
 
 /// One mistake in what was sent, or in a file.
@@ -96,9 +97,9 @@ impl Problem {
     }
 
     /// The same with a header that says the way out.
-    pub(crate) fn with(self, name: HeaderName, value: &'static str) -> Self {
+    pub(crate) fn with(self, name: &'static str, value: &'static str) -> Self {
         Self {
-            header: Some((name, HeaderValue::from_static(value))),
+            header: Some((name, value)),
             ..self
         }
     }
@@ -128,8 +129,7 @@ impl From<Unanswered> for Problem {
     fn from(why: Unanswered) -> Self {
         match why {
             Unanswered::Busy | Unanswered::Stopping => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string())
-                    .with(header::RETRY_AFTER, "1")
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).with("retry-after", "1")
             }
             Unanswered::Late => Self::new(StatusCode::GATEWAY_TIMEOUT, why.to_string()),
         }
@@ -149,6 +149,10 @@ impl IntoResponse for Problem {
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], text).into_response();
         if let Some((name, value)) = self.header {
+            let (name, value) = (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
             response.headers_mut().insert(name, value);
         }
         response

@@ -171,7 +171,7 @@ fn authorize(front: &Front, headers: &HeaderMap) -> Result<(), Problem> {
         "writes need the header 'Authorization: Bearer TOKEN'"
     };
     Err(Problem::new(StatusCode::UNAUTHORIZED, detail)
-        .with(header::WWW_AUTHENTICATE, "Bearer realm=\"roundsman\""))
+        .with("www-authenticate", "Bearer realm=\"roundsman\""))
 }
 
 /// Compares without telling by its duration how much of `shown` was right; only the length of

@@ -237,7 +237,7 @@ document.addEventListener("keydown", (event) => {
       narrow();
     } else if (isBox) box.blur();
     else if (box && location.search) location.assign("/");
-    else if (!box) location.assign("/");
+    else if (!box) document.querySelector("[data-back]").click();
     else return;
   } else if (event.key === "ArrowDown" && (!field || isBox)) step(1);
   else if (event.key === "ArrowUp" && !field) step(-1);

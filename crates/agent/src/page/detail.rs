@@ -7,20 +7,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use base::{Duration, Wall};
-use health::Finding;
+use base::{Duration, Time, Wall};
+use health::{Explanation, Finding, State as Condition};
 use maud::{Markup, html};
 
 use super::layout::Frame;
 use super::{answer, not_found, parts, trouble, words};
 use crate::api::{
-    Change, Desk, Name, Problem, Query, Story, definition_to_json, encode_segment, failure, masked,
-    name_of,
+    Change, Desk, Name, Query, Story, definition_to_json, encode_segment, failure, masked, name_of,
 };
 use crate::front::Front;
 
-/// How long the page waits for the driver before it says that it is busy.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// How long the page waits for the driver.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// `GET /targets/{name}`.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, name: Name, query: Query) -> Response {
@@ -29,19 +28,14 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, name: Name, query: Query
         Err(why) => return trouble(&desk, StatusCode::BAD_REQUEST, "No such name", why.detail()),
     };
     let front = &*desk.front;
-    let told = tokio::time::timeout(PATIENCE, Story::tell(front, &name)).await;
-    let busy = || {
-        Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "The node is too busy to answer.",
-        )
+    let Some(slot) = front.view.load().get(&name).map(|row| row.slot) else {
+        return not_found(&desk, &format!("There is no target “{name}”."));
     };
-    let story = match told.unwrap_or_else(|_| Err(busy())) {
-        Ok(Some(story)) => story,
-        Ok(None) => return not_found(&desk, &format!("There is no target “{name}”.")),
-        Err(why) => {
-            return trouble(&desk, StatusCode::SERVICE_UNAVAILABLE, "Busy", why.detail());
-        }
+    // Without an answer the counters are missing, and all else is shown.
+    let answer_in_time = tokio::time::timeout(PATIENCE, front.explain(slot)).await;
+    let explanation = answer_in_time.ok().and_then(Result::ok).flatten();
+    let Some(story) = Story::tell(front, &name, explanation) else {
+        return not_found(&desk, &format!("There is no target “{name}”."));
     };
     let content = html! {
         div.one data-live="target" {
@@ -151,35 +145,52 @@ fn certificate(ends: Wall, now: Wall) -> Markup {
 }
 
 fn counters(story: &Story) -> Markup {
-    let (rule, counters) = (story.row.definition.rule, &story.explanation);
-    let window = if rule.of > rule.fall {
-        format!("of the last {}", rule.of)
-    } else {
-        "in a row".to_owned()
+    let rule = story.row.definition.rule;
+    let Some(counters) = story.counters.as_ref() else {
+        return html! {
+            section.card aria-label="Counters" {
+                h2 { "Counters" }
+                p.quiet { "The node is too busy to say." }
+            }
+        };
     };
-    let failures = if rule.of > rule.fall {
-        let mask = u64::MAX >> (64 - u32::from(rule.of).clamp(1, 64));
-        u16::try_from((counters.window & mask).count_ones()).unwrap_or(u16::MAX)
+    let (window, failures) = if rule.of > rule.fall {
+        let seen = u64::MAX >> (64 - u32::from(rule.of).clamp(1, 64));
+        let failures = (counters.window & seen).count_ones();
+        (
+            format!("of the last {}", rule.of),
+            u16::try_from(failures).unwrap_or(u16::MAX),
+        )
     } else {
-        counters.failures
+        ("in a row".to_owned(), counters.failures)
     };
+    // Only what leads away from the present state: the rest stands still.
+    let state = story.row.status.state;
     html! {
         section.card aria-label="Counters" {
             h2 { "Counters" }
             dl {
-                dt { "Failures " (window) }
-                dd { (chart::pips(failures, rule.fall, "down")) }
-                dt { "Successes in a row" }
-                dd { (chart::pips(counters.successes, rule.rise, "up")) }
-                dt { "Next check" }
-                dd {
-                    @if counters.in_flight { "under way" }
-                    @else if let Some(due) = counters.next_due {
-                        "in " (words::span(due.since(story.now) + Duration::from_millis(500)))
-                    } @else { "none while paused" }
+                @if matches!(state, Condition::Up | Condition::Unknown) {
+                    dt { "Failures " (window) }
+                    dd { (chart::pips(failures, rule.fall, "down")) " make it down" }
                 }
+                @if state == Condition::Down {
+                    dt { "Successes in a row" }
+                    dd { (chart::pips(counters.successes, rule.rise, "up")) " bring it back" }
+                }
+                dt { "Next check" }
+                dd { (next_check(counters, story.now)) }
             }
         }
+    }
+}
+
+fn next_check(counters: &Explanation, now: Time) -> Markup {
+    html! {
+        @if counters.in_flight { "under way" }
+        @else if let Some(due) = counters.next_due {
+            "in " (words::span(due.since(now) + Duration::from_millis(500)))
+        } @else { "none while paused" }
     }
 }
 

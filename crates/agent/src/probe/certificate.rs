@@ -213,6 +213,12 @@ fn classify(
             (Reason::CertWrongHost, format!("for {}", names(leaf)))
         }
         CertificateError::UnknownIssuer => unknown_issuer(leaf, chain),
+        // An authority that was made anew under its old name: the one trusted has another key.
+        CertificateError::BadSignature => {
+            let last = chain.last().unwrap_or(leaf);
+            let detail = format!("not signed by the {} that is trusted", last.issuer());
+            (Reason::CertUntrusted, detail)
+        }
         _ if leaf.subject() == leaf.issuer() => unknown_issuer(leaf, chain),
         other => (Reason::CertInvalid, other.to_string()),
     }

@@ -35,8 +35,9 @@ async fn first(run: &Run<'_>, ask: &AskHttp) -> Result<Response, Fault> {
     {
         let mut response = Response::new(ask.wanted());
         match exchange(run, ask, socket, &ask.request, &mut response).await {
-            // The server closed just when we asked again: that is no fault of it.
-            Err(fault) if response.is_untouched() && is_closed(&fault) => {}
+            // The server closed just when we asked again, or what came was left over from before
+            // we asked: only a fresh connection tells whether that is a fault.
+            Err(fault) if response.status() == 0 && is_of_the_past(&response, &fault) => {}
             result => return result.map(|()| response),
         }
     }
@@ -48,8 +49,12 @@ async fn first(run: &Run<'_>, ask: &AskHttp) -> Result<Response, Fault> {
     Ok(response)
 }
 
-fn is_closed(fault: &Fault) -> bool {
-    matches!(fault.reason(), Some(Reason::Reset | Reason::ClosedEarly))
+fn is_of_the_past(response: &Response, fault: &Fault) -> bool {
+    match fault.reason() {
+        Some(Reason::Reset | Reason::ClosedEarly) => response.is_untouched(),
+        Some(Reason::NotHttp) => true,
+        _ => false,
+    }
 }
 
 /// Sends `request`, reads the answer into `response`, and keeps or closes the connection.

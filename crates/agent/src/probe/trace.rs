@@ -174,3 +174,48 @@ impl Trace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_this_machine_are_inconclusive_and_those_of_the_way_are_not() {
+        let finding = |errno: Errno| {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            Fault::io(&error, Phase::Connect, None).finding
+        };
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            assert_eq!(finding(errno), Finding::Inconclusive(Doubt::Descriptors));
+        }
+        for errno in [Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(finding(errno), Finding::Inconclusive(Doubt::Ports));
+        }
+        for errno in [
+            Errno::HOSTUNREACH,
+            Errno::NETUNREACH,
+            Errno::NETDOWN,
+            Errno::PERM,
+        ] {
+            assert_eq!(finding(errno), Finding::Failed(Reason::Unreachable));
+        }
+        assert_eq!(
+            finding(Errno::CONNREFUSED),
+            Finding::Failed(Reason::Refused)
+        );
+        assert_eq!(finding(Errno::PIPE), Finding::Failed(Reason::Reset));
+        let timeout = Finding::Failed(Reason::Timeout(Phase::Connect));
+        assert_eq!(finding(Errno::TIMEDOUT), timeout);
+    }
+
+    #[test]
+    fn an_error_is_described_without_its_number() {
+        let error = io::Error::from_raw_os_error(Errno::CONNREFUSED.raw_os_error());
+        let at = "10.0.0.9:5432".parse().ok();
+        let fault = Fault::io(&error, Phase::Connect, at);
+        assert_eq!(
+            fault.detail.as_deref(),
+            Some("10.0.0.9:5432: connection refused")
+        );
+    }
+}

@@ -72,6 +72,15 @@ fn the_page_lives_in_a_browser() {
     fake::change(&front, &first, State::Up, Reason::None);
     browser.until(&format!("{FIRST} !== '{first}'"));
     assert_eq!(browser.eval(FOCUSED), first.as_str());
+    let last = "[...document.querySelectorAll('[data-row]')].at(-1)";
+    browser.eval(&format!("{last}.focus()"));
+    let worse = browser.eval(FOCUSED).as_str().expect("a name").to_owned();
+    fake::change(&front, &worse, State::Down, Reason::Reset);
+    browser.until(&format!("{last}.textContent !== '{worse}'"));
+    assert_eq!(browser.eval(FOCUSED), worse.as_str());
+    browser.eval(&format!(
+        "document.querySelector('[data-key=\"{first}\"] a').focus()"
+    ));
     browser.press("Enter");
     browser.until(&format!("location.pathname === '/targets/{first}'"));
     browser.until("document.querySelector('.why')");

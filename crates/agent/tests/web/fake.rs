@@ -161,7 +161,7 @@ fn row(n: u32, name: &str) -> Row {
     Row {
         slot: Slot(n),
         definition: Arc::new(definition(n, name)),
-        source: if n % 5 == 0 {
+        source: if n.is_multiple_of(5) {
             Source::Api
         } else {
             Source::File
@@ -186,7 +186,7 @@ pub(crate) fn check(front: &Front, row: &Row) {
         let finding = match row.status.state {
             State::Down if k > 18 => Finding::Failed(row.status.reason),
             State::Unknown if k > 20 => Finding::Inconclusive(Doubt::Late),
-            _ if k == 7 && n % 4 == 0 => {
+            _ if k == 7 && n.is_multiple_of(4) => {
                 Finding::Failed(Reason::Timeout(health::Phase::Processing))
             }
             _ => Finding::Passed,
@@ -323,14 +323,10 @@ impl Driver {
         let is_down = row.status.state == State::Down;
         Some(Explanation {
             state: row.status.state,
-            failures: if is_down {
-                3
-            } else {
-                u16::from(slot.0 % 4 == 0)
-            },
-            successes: u16::from(is_down && slot.0 % 2 == 0),
+            failures: u16::from(!is_down && slot.0.is_multiple_of(4)),
+            successes: u16::from(is_down && slot.0.is_multiple_of(2)),
             window: if is_down { 0b111 } else { 0 },
-            in_flight: slot.0 % 7 == 0,
+            in_flight: slot.0.is_multiple_of(7),
             next_due: (row.status.state != State::Paused)
                 .then(|| front.clock.now() + Duration::from_millis(3_200)),
         })
@@ -352,7 +348,7 @@ impl Asks for Driver {
 impl Driver {
     /// Every second reload finds a mistake.
     fn reload(&self) -> Result<Diff, Vec<Fault>> {
-        if self.version().seq % 2 == 0 {
+        if self.version().seq.is_multiple_of(2) {
             return Err(vec![Fault {
                 file: "roundsman.yaml".into(),
                 line: 3,

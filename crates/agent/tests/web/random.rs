@@ -6,7 +6,7 @@ use proptest::sample::select;
 use roundsman_agent::api;
 
 use crate::fake;
-use crate::schema::{ask, demand_documented, request};
+use crate::schema::{ask, demand_documented, get, request};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -63,6 +63,13 @@ fn body() -> impl Strategy<Value = String> {
     ]
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
@@ -85,12 +92,26 @@ proptest! {
         if !parameters.is_empty() {
             target = format!("{target}?{}", parameters.join("&"));
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
+        runtime().block_on(async {
             let router = api::router(fake::populated(20));
             let answer = ask(&router, request(method.clone(), &target, &body)).await;
             assert!(answer.status.as_u16() != 500, "{method} {target}: {}", answer.text);
             demand_documented(path, &method, &answer);
+        });
+    }
+
+    #[test]
+    fn any_page_is_shown_or_refused_and_never_runs_what_was_given(
+        name in text(),
+        parameters in prop::collection::vec(parameter(), 0..4),
+        is_target in any::<bool>(),
+    ) {
+        let path = if is_target { format!("/targets/{}", encoded(&name)) } else { "/".to_owned() };
+        let target = format!("{path}?{}&page=2", parameters.join("&"));
+        runtime().block_on(async {
+            let answer = get(&api::router(fake::odd()), &target).await;
+            assert!([200, 400, 404].contains(&answer.status.as_u16()), "{target}: {}", answer.status);
+            assert!(!answer.text.contains("<script>"), "{target}");
         });
     }
 }

@@ -14,21 +14,24 @@ use crate::fake;
 
 async fn serve(room: usize) -> (Arc<Front>, SocketAddr, JoinHandle<()>) {
     let front = fake::populated(3);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
     let served = tokio::spawn(api::serve(listener, Arc::clone(&front), room));
     (front, address, served)
 }
 
 async fn say(address: SocketAddr, request: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
     stream
 }
 
 async fn head(stream: &mut TcpStream) -> String {
     let mut bytes = [0; 2_048];
-    let n = stream.read(&mut bytes).await.unwrap();
+    let n = stream.read(&mut bytes).await.expect("it answers");
     String::from_utf8_lossy(&bytes[..n]).into_owned()
 }
 
