@@ -125,33 +125,29 @@ async fn answer(mut stream: TcpStream, state: Arc<Mutex<State>>) {
         return;
     };
     let mut buffer = [0; 2_048];
-    loop {
-        match stream.read(&mut buffer).await {
-            Ok(n) if n > 0 => {}
-            _ => return,
-        }
-        let mode = {
-            let mut state = state.lock().expect("no panic");
-            state.asked.push((Instant::now(), *local.ip()));
-            state.modes.get(local.ip()).copied().unwrap_or(Mode::Up)
-        };
-        let reply: &[u8] = match mode {
-            Mode::Up => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
-            Mode::Status503 => {
-                b"HTTP/1.1 503 Down\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndown"
-            }
-            Mode::Silent => {
-                tokio::time::sleep(Duration::from_secs(30)).await;
-                return;
-            }
-            Mode::Reset => {
-                let _ = socket_reset(&stream);
-                return;
-            }
-        };
-        let _ = stream.write_all(reply).await;
+    if !matches!(stream.read(&mut buffer).await, Ok(1..)) {
         return;
     }
+    let mode = {
+        let mut state = state.lock().expect("no panic");
+        state.asked.push((Instant::now(), *local.ip()));
+        state.modes.get(local.ip()).copied().unwrap_or(Mode::Up)
+    };
+    let reply: &[u8] = match mode {
+        Mode::Up => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        Mode::Status503 => {
+            b"HTTP/1.1 503 Down\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndown"
+        }
+        Mode::Silent => {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            return;
+        }
+        Mode::Reset => {
+            let _ = socket_reset(&stream);
+            return;
+        }
+    };
+    let _ = stream.write_all(reply).await;
 }
 
 fn socket_reset(stream: &TcpStream) -> std::io::Result<()> {
