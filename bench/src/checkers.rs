@@ -28,6 +28,8 @@ pub struct Job {
     pub targets: u32,
     /// Time between two checks of one.
     pub interval_ms: u64,
+    /// Time for one check.
+    pub timeout_ms: u64,
     /// Where the targets listen.
     pub port: u16,
     /// Roundsman keeps connections.
@@ -125,7 +127,7 @@ backend b
   default-server inter {interval}ms fall 3 rise {rise}
 ",
         interval = job.interval_ms,
-        timeout = job.interval_ms.min(1_000),
+        timeout = job.timeout_ms,
         rise = job.rise,
     );
     for index in 0..job.targets {
@@ -147,7 +149,7 @@ defaults: {{ interval: {interval}ms, timeout: {timeout}ms, fall: 3, rise: {rise}
 targets:
 ",
         interval = job.interval_ms,
-        timeout = job.interval_ms.min(1_000),
+        timeout = job.timeout_ms,
         rise = job.rise,
     );
     let scheme = if job.authority.is_some() {
@@ -186,6 +188,7 @@ mod tests {
         let job = Job {
             targets: 3,
             interval_ms: 1_000,
+            timeout_ms: 1_000,
             port: 80,
             keep_alive: true,
             authority: None,

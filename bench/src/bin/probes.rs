@@ -33,6 +33,9 @@ struct Arguments {
     /// Time between two checks of one
     #[arg(long)]
     interval_ms: Option<u64>,
+    /// Time for one check [default: the interval, at most a second]
+    #[arg(long)]
+    timeout_ms: Option<u64>,
     /// How long each window of measuring is
     #[arg(long, default_value_t = 8)]
     secs: u64,
@@ -115,6 +118,7 @@ impl Bench<'_> {
         Job {
             targets,
             interval_ms,
+            timeout_ms: self.arguments.timeout_ms.unwrap_or(interval_ms.min(1_000)),
             port: self.arguments.port,
             keep_alive: self.arguments.keep_alive,
             authority: None,
@@ -349,7 +353,7 @@ impl Bench<'_> {
         let mut rng = Rng::new(11);
         for mode in Mode::DOWN {
             let timeout = if mode == Mode::Silent {
-                job.interval_ms.min(1_000)
+                job.timeout_ms
             } else {
                 0
             };
