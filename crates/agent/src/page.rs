@@ -2,7 +2,7 @@
 //!
 //! Rendered here and usable without JavaScript; a small script keeps it live by fetching the
 //! same address with `fragment=1` and changing only what differs. Nothing is inline, so that the
-//! content security policy can forbid everything that is not ours. Start reading at [`routes`].
+//! content security policy can forbid everything that is not ours. Start reading at `routes`.
 //! Does not know JSON; what it shows it reads as the API does.
 
 mod assets;
