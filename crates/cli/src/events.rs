@@ -154,10 +154,12 @@ impl Received {
             let detail = part("detail");
             return format!("-- {said} {detail}").trim_end().to_owned();
         }
-        let why: Vec<String> = [part("reason").replace('_', " "), part("detail")]
-            .into_iter()
-            .filter(|why| !why.is_empty())
-            .collect();
+        let error = part("error");
+        let reasons = match error.is_empty() {
+            true => vec![part("reason").replace('_', " "), part("detail")],
+            false => vec![error],
+        };
+        let why: Vec<String> = reasons.into_iter().filter(|why| !why.is_empty()).collect();
         let why = match why.is_empty() {
             true => String::new(),
             false => format!(": {}", why.join(", ")),
@@ -183,6 +185,13 @@ mod tests {
         let (lines, last) = received(stream);
         assert_eq!(lines, ["T  web  up -> down: timeout connect, x"]);
         assert_eq!(last.as_deref(), Some("o-7"));
+    }
+
+    #[test]
+    fn an_error_says_more_than_its_reason() {
+        let stream = "data: {\"target\":\"web\",\"at\":\"T\",\"from\":\"up\",\"to\":\"down\",\"reason\":\"refused\",\"error\":\"refused: 10.0.0.1:80\"}\n\n";
+        let (lines, _) = received(stream);
+        assert_eq!(lines, ["T  web  up -> down: refused: 10.0.0.1:80"]);
     }
 
     #[test]
