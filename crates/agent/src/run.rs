@@ -32,6 +32,8 @@ pub struct RunOptions {
     pub data_dir: Option<PathBuf>,
     /// Where the API listens.
     pub listen: Option<SocketAddr>,
+    /// Where the cluster port listens.
+    pub cluster_listen: Option<SocketAddr>,
     /// The node's name.
     pub node: Option<String>,
 }
@@ -74,6 +76,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     if let Some(listen) = options.listen {
         config.api.listen = listen;
     }
+    config.cluster_listen = options.cluster_listen.or(config.cluster_listen);
     if let Some(name) = &options.node {
         config::check_node_name(name).map_err(RunError::Name)?;
         config.node.name = name.as_str().into();

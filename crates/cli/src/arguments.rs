@@ -122,6 +122,10 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
 
+    /// The cluster port, bound and counted only: this version runs alone
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) cluster_listen: Option<SocketAddr>,
+
     /// The node's name; goes before the config
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,

@@ -9,7 +9,7 @@ use crate::out;
 const VERBS: [&str; 7] = [
     "owners", "simulate", "silence", "drain", "leave", "forget", "keygen",
 ];
-const FLAGS: [&str; 2] = ["--cluster-listen", "--join"];
+const FLAGS: [&str; 1] = ["--join"];
 
 /// Prints why the arguments were not taken, or the help that was asked for.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {

@@ -15,6 +15,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         config: run.config.clone(),
         data_dir: run.data_dir.clone(),
         listen: run.listen,
+        cluster_listen: run.cluster_listen,
         node: run.node.clone(),
     };
     match agent::run(options) {

@@ -171,12 +171,12 @@ fn counters(story: &Story) -> Markup {
             h2 { "Counters" }
             dl {
                 @if matches!(state, Condition::Up | Condition::Unknown) {
-                    dt { "Failures " (window) }
-                    dd { (chart::pips(failures, rule.fall, "down")) " make it down" }
+                    dt { "Failures " (window) " until down" }
+                    dd { (chart::pips(failures, rule.fall, "down")) }
                 }
                 @if state == Condition::Down {
-                    dt { "Successes in a row" }
-                    dd { (chart::pips(counters.successes, rule.rise, "up")) " bring it back" }
+                    dt { "Successes in a row until up" }
+                    dd { (chart::pips(counters.successes, rule.rise, "up")) }
                 }
                 dt { "Next check" }
                 dd { (next_check(counters, story.now)) }

@@ -82,6 +82,7 @@ pub fn prepare(
     shared: &Shared,
 ) -> Result<Prepared, PrepareError> {
     let mut work = Work {
+        is_trusted: matches!(trust, Trust::File),
         shared,
         faults: Vec::new(),
     };
@@ -99,8 +100,14 @@ pub fn prepare(
     }
 }
 
+const UNTRUSTED: &str = "a target made through the API can't read this node's environment or \
+                         files; define it in the config file";
+
 /// A compilation under way; goes on after a fault to find them all.
 struct Work<'a> {
+    /// Whoever wrote the definition may read this node's environment and files. Who may only
+    /// write through the API may not: the probe could carry what it reads anywhere.
+    is_trusted: bool,
     shared: &'a Shared,
     faults: Vec<String>,
 }
@@ -316,6 +323,10 @@ impl Work<'_> {
     }
 
     fn ca(&mut self, path: &str) -> Option<Vec<u8>> {
+        if !self.is_trusted {
+            self.fault(format!("ca_file: {UNTRUSTED}"));
+            return None;
+        }
         let path = self.expanded(path)?;
         let read = std::fs::read(&path);
         read.map_err(|error| self.fault(format!("ca_file {path}: {error}")))
@@ -323,11 +334,23 @@ impl Work<'_> {
     }
 
     fn expanded(&mut self, text: &str) -> Option<String> {
-        expand(text).map_err(|fault| self.fault(fault)).ok()
+        let expanded = if self.is_trusted {
+            expand(text)
+        } else {
+            config::expand(text, &|_| None).map_err(|error| format!("{error}; {UNTRUSTED}"))
+        };
+        expanded.map_err(|fault| self.fault(fault)).ok()
     }
 
     fn secret(&mut self, source: &SecretSource) -> Option<String> {
-        secret(source).map_err(|fault| self.fault(fault)).ok()
+        match source {
+            SecretSource::Text(text) => self.expanded(text),
+            SecretSource::File(_) if !self.is_trusted => {
+                self.fault(format!("secret in a file: {UNTRUSTED}"));
+                None
+            }
+            SecretSource::File(_) => secret(source).map_err(|fault| self.fault(fault)).ok(),
+        }
     }
 
     fn fault(&mut self, sentence: String) {

@@ -262,7 +262,10 @@ impl<S: Fn(Vec<Finished>) + 'static> Worker<S> {
         }
     }
 
-    /// Collects an outcome; passes all on when there are many, or when nobody else is coming.
+    /// Collects an outcome; passes all on when there are many, or shortly after the first.
+    ///
+    /// Every batch wakes the driver: passing on whenever the worker is idle made three times as
+    /// many batches at 5,000 checks per second and saved nobody anything.
     fn collect(self: &Rc<Self>, finished: Finished) {
         self.in_flight.set(self.in_flight.get() - 1);
         let count = {
@@ -273,7 +276,7 @@ impl<S: Fn(Vec<Finished>) + 'static> Worker<S> {
             done.push(finished);
             done.len()
         };
-        if count >= BATCH || self.in_flight.get() == 0 {
+        if count >= BATCH {
             self.flush();
         } else if count == 1 {
             let worker = Rc::clone(self);

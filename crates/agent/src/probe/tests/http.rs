@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use health::{
     Auth, BodyRule, Compare, HeaderCondition, HeaderRule, Http, JsonRule, Phase, Probe, Reason,
-    SecretSource,
+    SecretSource, Tls,
 };
 use socket2::SockRef;
 
@@ -443,4 +443,55 @@ fn a_connection_is_closed_by_reset_unless_asked_otherwise() {
         assert_passed(&ask_http(http));
         assert_eq!(ended.recv().unwrap(), is_reset);
     }
+}
+
+#[test]
+fn a_target_made_through_the_api_carries_nothing_of_this_node_away() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path: Box<str> = file.path().to_str().unwrap().into();
+    let shared = Shared::new();
+    let plain = Http::get("http://192.0.2.1/");
+    let wrong = [
+        Http {
+            url: "http://192.0.2.1/${PATH}".into(),
+            ..plain.clone()
+        },
+        Http {
+            body: Some("${PATH}".into()),
+            ..plain.clone()
+        },
+        Http {
+            headers: [("X".into(), "${PATH}".into())].into(),
+            ..plain.clone()
+        },
+        Http {
+            auth: Some(Auth::Bearer(SecretSource::File(path.clone()))),
+            ..plain.clone()
+        },
+        Http {
+            auth: Some(Auth::Bearer(SecretSource::Text("${PATH}".into()))),
+            ..plain.clone()
+        },
+        Http {
+            tls: Tls {
+                ca_file: Some(path),
+                ..Tls::default()
+            },
+            ..Http::get("https://192.0.2.1/")
+        },
+    ];
+    for http in wrong {
+        let definition = define(Probe::Http(Box::new(http)));
+        let error = prepare(&definition, Trust::Api(Arc::default()), &shared).unwrap_err();
+        assert!(
+            error.to_string().contains("define it in the config file"),
+            "{error}"
+        );
+    }
+    let literal = Http {
+        auth: Some(Auth::Bearer(SecretSource::Text("abc".into()))),
+        ..plain
+    };
+    let definition = define(Probe::Http(Box::new(literal)));
+    assert!(prepare(&definition, Trust::Api(Arc::default()), &shared).is_ok());
 }
