@@ -55,7 +55,8 @@ impl fmt::Display for Broken {
 pub(crate) struct Ledger {
     pub(crate) broken: Option<Broken>,
     now: Time,
-    used: BTreeSet<Version>,
+    /// Numbers of events, and of answers (which may name the event that they brought).
+    used: [BTreeSet<Version>; 2],
     /// The last transition of each target that was shown.
     replay: BTreeMap<Arc<str>, Transition>,
     /// Targets that were taken away, so that their numbers may start again.
@@ -114,11 +115,11 @@ impl Ledger {
     }
 
     /// A number was shown: it must be down, and new.
-    fn shown(&mut self, version: Version, disk_seq: u64) {
+    fn shown(&mut self, kind: usize, version: Version, disk_seq: u64) {
         self.claim(Promise::HonestDisk, version.seq <= disk_seq, || {
             format!("{version} was shown, the disk has {disk_seq}")
         });
-        let is_new = self.used.insert(version);
+        let is_new = self.used[kind].insert(version);
         self.claim(Promise::HonestDisk, is_new, || {
             format!("{version} was used twice")
         });
@@ -144,7 +145,7 @@ impl Ledger {
         if let Answer::Created(version) | Answer::Replaced(version) | Answer::Deleted(version) =
             answer
         {
-            self.shown(version, disk_seq);
+            self.shown(1, version, disk_seq);
             self.acknowledged.insert(name, definition);
         }
     }
@@ -152,7 +153,7 @@ impl Ledger {
     pub(crate) fn event(&mut self, version: Version, event: &Event, disk_seq: u64) {
         let transition = event.transition;
         let seq = transition.seq;
-        self.shown(Version { seq, ..version }, disk_seq);
+        self.shown(0, Version { seq, ..version }, disk_seq);
         let before = self.replay.insert(Arc::clone(&event.target), transition);
         let (number, state) = before.map_or((0, State::Unknown), |t| (t.number, t.to));
         let first = transition.number == 1 && self.reborn.contains(&event.target);
@@ -189,8 +190,11 @@ impl Ledger {
             });
         }
         if nothing_pending {
-            self.reborn.clear();
-            self.replay.retain(|name, _| view.get(name).is_some());
+            for name in std::mem::take(&mut self.reborn) {
+                if view.get(&name).is_none() {
+                    self.replay.remove(&name);
+                }
+            }
         }
     }
 

@@ -27,6 +27,7 @@ pub(super) struct Process {
     idle_ticks: u32,
     away_until: Time,
     view_changed: bool,
+    judged_slot: Option<Slot>,
     version: Version,
     is_stopping: bool,
 }
@@ -71,10 +72,12 @@ impl World {
             idle_ticks: 0,
             away_until: Time::ZERO,
             view_changed: false,
+            judged_slot: None,
             version: Version::default(),
             is_stopping: false,
         });
         self.disturb(Duration::ZERO);
+        self.watches.clear();
         let records = self.disk.records();
         self.note(|| format!("BOOT with {} records", records.len()));
         self.give(Input::Restored(records));
@@ -302,7 +305,10 @@ impl World {
             self.note(|| format!("  inconclusive: {}", doubt.words()));
             return;
         }
-        let Some(process) = &self.process else { return };
+        let Some(process) = self.process.as_mut() else {
+            return;
+        };
+        process.judged_slot = Some(slot);
         let Some(name) = process.names.get(&slot).map(|d| Arc::clone(&d.name)) else {
             return;
         };
@@ -543,10 +549,10 @@ impl World {
         if std::mem::take(&mut process.view_changed) {
             self.ledger.view(process.subject.view(), seq, idle);
         }
-        for (&slot, definition) in &process.names {
-            let Some(explained) = process.subject.explain(slot) else {
-                continue;
-            };
+        let slot = process.judged_slot.take();
+        if let Some((slot, definition)) = slot.and_then(|s| Some((s, process.names.get(&s)?)))
+            && let Some(explained) = process.subject.explain(slot)
+        {
             let read = self.readings.get(&definition.name).map(|r| r.state);
             let resumed = read == Some(State::Paused) && explained.state == State::Unknown;
             self.ledger.claim(

@@ -3,7 +3,8 @@
 //! A server that fails (or answers) without a break must be shown so within
 //! `n × interval + 250 ms`, plus its timeout if the checker must wait for it, where `n` is `fall`
 //! (or `rise`). A disturbance of the checker starts this time anew when it ends, plus one
-//! interval for the beat that it may have swallowed.
+//! interval for the beat that it may have swallowed. A target's very first check comes before its
+//! beat, so that the first gap may be one and a half intervals.
 
 use std::sync::Arc;
 
@@ -92,9 +93,13 @@ impl World {
         let Some((state, span)) = self.wanted(&watch) else {
             return;
         };
+        let interval = watch.definition.interval;
         let mut due = watch.since + span + SLACK;
+        if watch.since < watch.defined + interval * 2 {
+            due += interval / 2;
+        }
         if self.disturbed_until >= watch.since {
-            due = due.max(self.disturbed_until + span + SLACK + watch.definition.interval);
+            due = due.max(self.disturbed_until + span + SLACK + interval);
         }
         if self.now < due {
             self.at(due, Happening::Verify(Arc::clone(name), token));
