@@ -23,7 +23,7 @@ use crate::record;
 use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
-use crate::verdict::{self, Counters, Uplink};
+use crate::verdict::{self, Balance, Counters, Uplink};
 use crate::view::{Counts, Row, View};
 
 /// What a node must be told once.
@@ -354,9 +354,16 @@ impl Node {
         }
         hot.in_flight = false;
         let answered = hot.counters.state == State::Up && hot.counters.failures == 0;
+        let balance = Balance {
+            now: self.now,
+            started: hot.last_start,
+            interval: hot.interval,
+            answered,
+            up: self.counts.up,
+        };
         let finding = self
             .uplink
-            .weigh(&probed, verdict::judge(&probed), answered, self.counts.up);
+            .weigh(&probed, verdict::judge(&probed), balance);
         self.outputs.push_back(Output::Judged(probed.slot, finding));
         let (passed, reason) = match finding {
             Finding::Passed => (true, Reason::None),

@@ -126,9 +126,14 @@ impl Plan {
         let mut servers = BTreeMap::new();
         let mut file = Vec::new();
         let most = if rng.chance(30) { 56 } else { 20 };
+        let is_even = rng.chance(40);
         for i in 0..5 + rng.below(most) {
             let name = format!("t{i}");
-            let definition = random_definition(&mut rng, &name);
+            let mut definition = random_definition(&mut rng, &name);
+            if is_even {
+                definition.interval = Duration::from_secs(1);
+                definition.timeout = definition.timeout.min(definition.interval);
+            }
             servers.insert(
                 Arc::clone(&definition.name),
                 Server::random(&mut rng, definition.timeout),

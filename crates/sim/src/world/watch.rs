@@ -105,6 +105,7 @@ impl World {
             self.at(due, Happening::Verify(Arc::clone(name), token));
             return;
         }
+        self.not_starved(&watch);
         let Some(process) = &self.process else { return };
         let row = process.subject.view().get(name);
         let shown = row.map(|row| row.status.state);
