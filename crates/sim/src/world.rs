@@ -78,6 +78,8 @@ struct World {
     /// The end of the last fault that may delay or skip checks.
     disturbed_until: Time,
     cut: (u64, Time),
+    /// When the last room was taken.
+    crowded_at: Time,
     starve_until: Time,
     no_descriptors_until: Time,
     slow_disk_until: Time,
@@ -124,6 +126,7 @@ impl World {
             life: 0,
             disturbed_until: Time::ZERO,
             cut: (0, Time::ZERO),
+            crowded_at: Time::ZERO,
             starve_until: Time::ZERO,
             no_descriptors_until: Time::ZERO,
             slow_disk_until: Time::ZERO,

@@ -332,7 +332,7 @@ impl World {
     }
 
     /// A cut uplink may cost alarms where it can't be noticed in time: with `fall: 1`, with
-    /// several cuts in one streak, or with fewer than ten others that fall silent meanwhile.
+    /// several cuts in one streak, without room to ask in time, or with fewer than ten others that fall silent meanwhile.
     fn is_excused(&self, reading: &Reading, definition: &Definition) -> bool {
         let span = definition.interval * u32::from(definition.rule.fall.saturating_sub(1))
             + definition.timeout;
@@ -343,7 +343,8 @@ impl World {
             let told = other.interval + other.timeout + Duration::from_millis(100) < span;
             other.name != definition.name && remote && shown == Some(State::Up) && told
         });
-        definition.rule.fall < 2 || reading.cuts.len() > 1 || others.count() < 11
+        let crowded = self.now.since(self.crowded_at) < span;
+        definition.rule.fall < 2 || crowded || reading.cuts.len() > 1 || others.count() < 11
     }
 
     /// Gives the node one input and does what it asks for.
@@ -544,6 +545,7 @@ impl World {
             || format!("{tally:?} with {flights} under way of at most {most}"),
         );
         if tally.in_flight == most {
+            self.crowded_at = now;
             self.disturbed_until = self.disturbed_until.max(now + Duration::from_secs(1));
         }
         if std::mem::take(&mut process.view_changed) {

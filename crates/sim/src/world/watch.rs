@@ -4,7 +4,9 @@
 //! `n × interval + 250 ms`, plus its timeout if the checker must wait for it, where `n` is `fall`
 //! (or `rise`). A disturbance of the checker starts this time anew when it ends, plus one
 //! interval for the beat that it may have swallowed. A target's very first check comes before its
-//! beat, so that the first gap may be one and a half intervals.
+//! beat, so that the first gap may be one and a half intervals. A check that already waits for a
+//! silent server holds the next ones up until its timeout, and costs a beat if that is as long
+//! as the interval.
 
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(super) struct Watch {
     pub(super) last_start: Time,
     /// Since when the server is as it is now.
     since: Time,
+    /// Until when a check may still be under way that asked the server as it was before.
+    held_until: Time,
     token: u64,
 }
 
@@ -41,6 +45,7 @@ impl World {
             defined: self.now,
             last_start: before.map_or(self.now, |watch| watch.last_start),
             since: self.now,
+            held_until: self.now,
             token: before.map_or(0, |watch| watch.token),
         };
         self.watches.insert(Arc::clone(&name), watch);
@@ -54,7 +59,12 @@ impl World {
         let Some(watch) = self.watches.get_mut(name) else {
             return;
         };
+        let Definition {
+            timeout, interval, ..
+        } = *watch.definition;
+        let full = timeout + Duration::from_millis(150) > interval;
         watch.since = now;
+        watch.held_until = now + timeout + if full { interval } else { Duration::ZERO };
         watch.token = token;
         self.at(now, Happening::Verify(Arc::clone(name), token));
     }
@@ -97,6 +107,11 @@ impl World {
         let mut due = watch.since + span + SLACK;
         if watch.since < watch.defined + interval * 2 {
             due += interval / 2;
+        }
+        let before = watch.since - Duration::from_micros(1);
+        let waited = self.server(name).mood(before);
+        if matches!(waited, Mood::Silent | Mood::Slow(_)) {
+            due = due.max(watch.held_until + span + SLACK);
         }
         if self.disturbed_until >= watch.since {
             due = due.max(self.disturbed_until + span + SLACK + interval);
