@@ -212,10 +212,7 @@ impl Node {
         let start = if self.is_stopping { None } else { starts() };
         let view = self.staging.is_ready().then_some(self.view_at);
         let soft = (!self.soft.is_empty()).then_some(self.soft_at);
-        [start, view, soft]
-            .into_iter()
-            .flatten()
-            .min()
+        [start, view, soft].into_iter().flatten().min()
     }
 
     /// What readers see.
@@ -361,9 +358,7 @@ impl Node {
             answered,
             up: self.counts.up,
         };
-        let finding = self
-            .uplink
-            .weigh(&probed, verdict::judge(&probed), balance);
+        let finding = self.uplink.weigh(&probed, verdict::judge(&probed), balance);
         self.outputs.push_back(Output::Judged(probed.slot, finding));
         let (passed, reason) = match finding {
             Finding::Passed => (true, Reason::None),

@@ -260,7 +260,7 @@ fn busiest_second(definitions: &[&Definition]) -> u64 {
         sum += (0..n)
             .map(|i| {
                 let from = phases[usize::try_from(i).unwrap_or(0)];
-                phases.partition_point(|&phase| phase < from + rest) as u64 - i
+                (phases.partition_point(|&phase| phase < from + rest) as u64).saturating_sub(i)
             })
             .max()
             .unwrap_or(0);

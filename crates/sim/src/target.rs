@@ -67,9 +67,11 @@ impl Server {
             Mood::Up => reply(Some(usual), Finding::Passed, processing),
             Mood::Refusing => reply(Some(usual), Finding::Failed(Reason::Refused), connect),
             Mood::Silent => reply(None, connect, connect),
-            Mood::Unavailable => {
-                reply(Some(usual), Finding::Failed(Reason::Status(503)), processing)
-            }
+            Mood::Unavailable => reply(
+                Some(usual),
+                Finding::Failed(Reason::Status(503)),
+                processing,
+            ),
             Mood::Slow(after) => reply(Some(after), Finding::Passed, processing),
             Mood::Flapping(period) => {
                 let (at, period) = (u128::from(now.0), period.as_micros().max(2));

@@ -4,9 +4,13 @@
 
 use sim::{Plan, run, shrink};
 
-#[expect(clippy::disallowed_methods, reason = "a campaign asks for more seeds than a landing")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a campaign asks for more seeds than a landing"
+)]
 fn seeds() -> u64 {
-    std::env::var("ROUNDSMAN_SEEDS").map_or(2_000, |n| n.parse().expect("ROUNDSMAN_SEEDS is a number"))
+    std::env::var("ROUNDSMAN_SEEDS")
+        .map_or(2_000, |n| n.parse().expect("ROUNDSMAN_SEEDS is a number"))
 }
 
 /// Runs every `of`-th seed, so that several tests share the work.

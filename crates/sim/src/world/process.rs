@@ -213,7 +213,10 @@ impl World {
 
     fn tick(&mut self) {
         let now = self.now;
-        let Some(process) = self.process.as_mut().filter(|p| p.tick_at.is_some_and(|at| at <= now))
+        let Some(process) = self
+            .process
+            .as_mut()
+            .filter(|p| p.tick_at.is_some_and(|at| at <= now))
         else {
             return;
         };
@@ -296,10 +299,16 @@ impl World {
             }
             (told, judged) => told == judged,
         };
-        self.ledger
-            .claim(Promise::PlainVerdict, fair && slot == flight.check.slot, || {
-                format!("{}: {:?} was judged {judged:?}", flight.definition.name, flight.finding)
-            });
+        self.ledger.claim(
+            Promise::PlainVerdict,
+            fair && slot == flight.check.slot,
+            || {
+                format!(
+                    "{}: {:?} was judged {judged:?}",
+                    flight.definition.name, flight.finding
+                )
+            },
+        );
         if let Finding::Inconclusive(doubt) = judged {
             self.report.inconclusive += 1;
             self.note(|| format!("  inconclusive: {}", doubt.words()));
@@ -320,10 +329,11 @@ impl World {
         let (state, reading) = (reading.state, reading.clone());
         if state == State::Down && was != State::Down {
             let excused = !reading.cuts.is_empty() && self.is_excused(&reading, &flight.definition);
-            self.ledger
-                .claim(Promise::NoFalseAlarm, reading.genuine > 0 || excused, || {
-                    format!("{name} is called down and answered whatever reached it")
-                });
+            self.ledger.claim(
+                Promise::NoFalseAlarm,
+                reading.genuine > 0 || excused,
+                || format!("{name} is called down and answered whatever reached it"),
+            );
         }
         if let Some(reading) = self.readings.get_mut(&name).filter(|r| r.state != was) {
             reading.genuine = 0;
@@ -480,14 +490,17 @@ impl World {
             });
         };
         self.note(|| format!("check {}", definition.name));
-        self.ledger.claim(Promise::PlainVerdict, !definition.paused, || {
-            format!("{} is paused and was checked", definition.name)
-        });
+        self.ledger
+            .claim(Promise::PlainVerdict, !definition.paused, || {
+                format!("{} is paused and was checked", definition.name)
+            });
         self.ledger.started();
         self.checked(&definition.name);
         let flight = self.fly(check, definition);
         let lag = self.rng.below(2_000);
-        let at = flight.arrives.map_or(flight.deadline, |at| at.min(flight.deadline));
+        let at = flight
+            .arrives
+            .map_or(flight.deadline, |at| at.min(flight.deadline));
         let process = self.process.as_mut().expect("it has just spoken");
         process.flown += 1;
         let id = process.flown;
