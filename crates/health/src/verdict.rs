@@ -13,7 +13,7 @@ use base::{Duration, Time};
 
 use crate::definition::Rule;
 use crate::input::Probed;
-use crate::outcome::{Doubt, Finding};
+use crate::outcome::{Doubt, Finding, Reason};
 use crate::status::State;
 
 /// What a verdict is made from; survives a restart.
@@ -132,7 +132,10 @@ impl Uplink {
             _ if probed.local => return judged,
             Finding::Inconclusive(_) => return judged,
             Finding::Passed => false,
-            Finding::Failed(reason) => reason.is_silent(),
+            Finding::Failed(reason) if reason.is_silent() => true,
+            // Something was heard once, perhaps before the cut: says nothing of now.
+            Finding::Failed(Reason::Timeout(_)) => return judged,
+            Finding::Failed(_) => false,
         };
         if !silent {
             self.newly_silent = 0;
@@ -156,7 +159,7 @@ impl Uplink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Phase, Reason};
+    use crate::outcome::Phase;
     use base::{Rng, Slot, Ticket};
 
     const RULE: Rule = Rule {
@@ -365,6 +368,18 @@ mod tests {
                 SILENT
             );
         }
+    }
+
+    #[test]
+    fn a_timeout_after_the_connect_does_not_prove_that_anything_answers_now() {
+        let mut uplink = Uplink::default();
+        let silent = probed(SILENT, 0, false);
+        let half = Finding::Failed(Reason::Timeout(Phase::Processing));
+        for _ in 0..10 {
+            uplink.weigh(&silent, SILENT, among(40));
+            assert_eq!(uplink.weigh(&probed(half, 0, false), half, among(40)), half);
+        }
+        assert_ne!(uplink.weigh(&silent, SILENT, among(40)), SILENT);
     }
 
     #[test]

@@ -334,13 +334,13 @@ impl Node {
         let hot = &mut self.hot[slot.index()];
         hot.interval = definition.interval;
         hot.rule = definition.rule;
+        hot.owed = false;
         let asked_otherwise = before.definition.probe != definition.probe
             || before.definition.rule != definition.rule;
         if asked_otherwise && !self.is_booting {
             hot.counters = Counters::new(hot.counters.state);
             hot.ticket.0 = hot.ticket.0.wrapping_add(1);
             hot.in_flight = false;
-            hot.owed = false;
             // The old counters must not come back after a crash.
             self.soften(slot);
         }

@@ -694,7 +694,6 @@ fn counters_of_an_old_definition_do_not_come_back_after_a_crash() {
         interval: 60 * SECOND,
         ..Definition::clone(&definition("web"))
     });
-    world.give(Input::Stop);
     world.load(std::slice::from_ref(&other));
     world.run_for(2 * SECOND);
     let mut again = World::new(Config::default(), world.disk);
