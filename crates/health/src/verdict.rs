@@ -306,7 +306,9 @@ mod tests {
     fn checks_that_started_in_a_cut_are_in_doubt_even_after_it() {
         let mut uplink = Uplink::default();
         let silent = probed(SILENT, 0, false);
-        (0..11).for_each(|_| drop(uplink.weigh(&silent, SILENT, among(40))));
+        for _ in 0..11 {
+            uplink.weigh(&silent, SILENT, among(40));
+        }
         let after = Balance {
             now: Time(900_000),
             ..among(40)
