@@ -4,6 +4,7 @@
 //! dies; `poll` is drained after every `handle`; `Tick` is given at the deadline; while the
 //! process stands still, whatever comes for it waits. Start reading at [`run`].
 
+mod flight;
 mod process;
 mod watch;
 
