@@ -17,6 +17,7 @@ use crate::view::{Source, View};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// What the disk held at boot; given once, before anything else. Empty on a new disk.
+    /// The wall clock and the load of the config file follow at once, even if there is no file.
     Restored(Vec<Record>),
     /// What the machine's wall clock says now. Given at boot and then every second.
     WallClock(Wall),

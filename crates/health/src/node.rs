@@ -20,10 +20,10 @@ use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed
 use crate::outcome::{Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
-use crate::schedule::{Next, Schedule};
+use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
-use crate::verdict::{self, Counters, Uplink};
+use crate::verdict::{self, Balance, Counters, Uplink};
 use crate::view::{Counts, Row, View};
 
 /// What a node must be told once.
@@ -104,6 +104,9 @@ pub struct Node {
     /// Targets that left or joined the beat with the input in hand.
     off_beat: Vec<Beat>,
     on_beat: Vec<Beat>,
+    /// From the records of the disk until the config file is loaded: which definition wins a
+    /// name is not known yet.
+    is_booting: bool,
     is_stopping: bool,
     tally: Tally,
     outputs: VecDeque<Output>,
@@ -124,6 +127,8 @@ struct Hot {
     was_checked: bool,
     in_flight: bool,
     waits: bool,
+    /// The last beat came while its check was under way.
+    owed: bool,
     soft: bool,
 }
 
@@ -157,6 +162,7 @@ impl Node {
             soft_at: Time::ZERO,
             off_beat: Vec::new(),
             on_beat: Vec::new(),
+            is_booting: false,
             is_stopping: false,
             tally: Tally::default(),
             outputs: VecDeque::new(),
@@ -199,13 +205,14 @@ impl Node {
     /// When to give [`Input::Tick`], if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let beat = self.schedule.deadline().map(|due| self.clock.time(due));
+        let starts = || {
+            let beat = self.schedule.deadline().map(|due| self.clock.time(due));
+            beat.into_iter().chain(self.pace.deadline()).min()
+        };
+        let start = if self.is_stopping { None } else { starts() };
         let view = self.staging.is_ready().then_some(self.view_at);
         let soft = (!self.soft.is_empty()).then_some(self.soft_at);
-        [beat, self.pace.deadline(), view, soft]
-            .into_iter()
-            .flatten()
-            .min()
+        [start, view, soft].into_iter().flatten().min()
     }
 
     /// What readers see.
@@ -267,7 +274,8 @@ impl Node {
         }
         while let Some((slot, due)) = self.pace.release(self.now) {
             let hot = &mut self.hot[slot.index()];
-            if std::mem::take(&mut hot.waits) && hot.is_live && !hot.in_flight {
+            let is_asked = hot.is_live && hot.counters.state != State::Paused;
+            if std::mem::take(&mut hot.waits) && is_asked && !hot.in_flight {
                 self.start(slot, due.unwrap_or(self.now));
             }
         }
@@ -275,12 +283,17 @@ impl Node {
 
     fn due(&mut self, slot: Slot, due: Time) {
         let hot = &mut self.hot[slot.index()];
-        if hot.waits || hot.in_flight {
+        if hot.in_flight {
+            hot.owed = true;
             self.tally.skipped += 1;
         } else if hot.was_checked && self.now.since(hot.last_start) < hot.interval / 2 {
             // The clock was moved, or the first check was early: this beat has been had.
         } else if self.pace.has_room(self.now.since(due)) {
+            // Whoever waits, perhaps behind a crowd of first checks, starts at its own beat.
+            hot.waits = false;
             self.start(slot, due);
+        } else if hot.waits {
+            self.tally.skipped += 1;
         } else {
             hot.waits = true;
             self.pace.wait(slot, Some(due));
@@ -291,6 +304,7 @@ impl Node {
         let hot = &mut self.hot[slot.index()];
         hot.ticket.0 = hot.ticket.0.wrapping_add(1);
         hot.in_flight = true;
+        hot.owed = false;
         hot.was_checked = true;
         hot.last_start = self.now;
         self.pace.started(self.now);
@@ -303,7 +317,33 @@ impl Node {
     }
 
     fn probed(&mut self, probed: Probed) {
+        let slot = probed.slot;
         self.pace.ended();
+        self.count(probed);
+        self.redeem(slot);
+    }
+
+    /// A check that ends just after its target's next beat must not cost that beat: a silent
+    /// target whose timeout is its interval would be asked only every other time.
+    fn redeem(&mut self, slot: Slot) {
+        let hot = &mut self.hot[slot.index()];
+        if !std::mem::take(&mut hot.owed) || hot.in_flight || self.is_stopping {
+            return;
+        }
+        let interval = hot.interval;
+        let row = self.rows[slot.index()]
+            .as_ref()
+            .expect("a slot that owes a beat has a row");
+        let phase = crate::schedule::phase(row.name(), interval);
+        let next = Schedule::next_of(self.clock.node(self.now), interval, phase);
+        let due = self.clock.time(next) - interval;
+        if self.now.since(due) <= TOO_LATE {
+            self.tally.skipped -= 1;
+            self.due(slot, due);
+        }
+    }
+
+    fn count(&mut self, probed: Probed) {
         let hot = &mut self.hot[probed.slot.index()];
         if !hot.is_live || hot.ticket != probed.ticket || !hot.in_flight {
             self.tally.dropped += 1;
@@ -311,9 +351,14 @@ impl Node {
         }
         hot.in_flight = false;
         let answered = hot.counters.state == State::Up && hot.counters.failures == 0;
-        let finding = self
-            .uplink
-            .weigh(&probed, verdict::judge(&probed), answered, self.counts.up);
+        let balance = Balance {
+            now: self.now,
+            started: hot.last_start,
+            interval: hot.interval,
+            answered,
+            up: self.counts.up,
+        };
+        let finding = self.uplink.weigh(&probed, verdict::judge(&probed), balance);
         self.outputs.push_back(Output::Judged(probed.slot, finding));
         let (passed, reason) = match finding {
             Finding::Passed => (true, Reason::None),
@@ -323,12 +368,18 @@ impl Node {
         let before = hot.counters;
         if let Some(state) = hot.counters.step(hot.rule, passed) {
             self.change(probed.slot, state, reason, probed.detail);
-        } else if hot.counters != before && !hot.soft {
-            hot.soft = true;
+        } else if hot.counters != before {
+            self.soften(probed.slot);
+        }
+    }
+
+    /// Counters changed: they are written within a second.
+    fn soften(&mut self, slot: Slot) {
+        if !std::mem::replace(&mut self.hot[slot.index()].soft, true) {
             if self.soft.is_empty() {
                 self.soft_at = self.now + SOFT_WRITE;
             }
-            self.soft.push(probed.slot);
+            self.soft.push(slot);
         }
     }
 

@@ -24,8 +24,10 @@ pub(crate) struct Pace {
     /// Checks under way.
     pub(crate) in_flight: u32,
     in_flight_max: u32,
-    /// Checks that are due, with their due time; `None` for a first check, which has none.
-    waiting: VecDeque<(Slot, Option<Time>)>,
+    /// Checks that are due, with their due time.
+    due: VecDeque<(Slot, Time)>,
+    /// First checks; a long file must not hold up the targets that are already asked.
+    first: VecDeque<Slot>,
     /// Room ran out, and those who waited for it have not all been served: nobody overtakes.
     is_crowded: bool,
     /// Millionths of a check per second that the schedule asks for.
@@ -39,7 +41,8 @@ impl Pace {
         Self {
             in_flight: 0,
             in_flight_max,
-            waiting: VecDeque::new(),
+            due: VecDeque::new(),
+            first: VecDeque::new(),
             is_crowded: false,
             steady: 0,
             bucket: 0,
@@ -63,9 +66,13 @@ impl Pace {
         late <= ON_TIME && !self.is_crowded
     }
 
-    /// Lets a check wait.
+    /// Lets a check wait; without a due time it is a first check, and lets those with one go
+    /// before it.
     pub(crate) fn wait(&mut self, slot: Slot, due: Option<Time>) {
-        self.waiting.push_back((slot, due));
+        match due {
+            Some(due) => self.due.push_back((slot, due)),
+            None => self.first.push_back(slot),
+        }
     }
 
     /// Counts a check as started.
@@ -89,14 +96,14 @@ impl Pace {
         if self.bucket < ONE || self.in_flight >= self.in_flight_max {
             return None;
         }
-        let next = self.waiting.pop_front();
-        self.is_crowded &= !self.waiting.is_empty();
-        next
+        let next = self.due.pop_front().map(|(slot, due)| (slot, Some(due)));
+        self.is_crowded &= !self.due.is_empty();
+        next.or_else(|| Some((self.first.pop_front()?, None)))
     }
 
     /// When the next waiting check may start; `None` if none waits or only room is lacking.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        if self.waiting.is_empty() || self.in_flight >= self.in_flight_max {
+        if self.waiting() == 0 || self.in_flight >= self.in_flight_max {
             return None;
         }
         let lacking = (ONE - self.bucket).max(0).unsigned_abs();
@@ -105,7 +112,7 @@ impl Pace {
 
     /// How many checks wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.due.len() + self.first.len()
     }
 
     /// Millionths of a check that the bucket gains per second.
@@ -180,7 +187,7 @@ mod tests {
         pace.started(Time(0));
         pace.started(Time(0));
         assert!(!pace.has_room(Duration::ZERO));
-        pace.wait(Slot(7), None);
+        pace.wait(Slot(7), Some(Time(0)));
         pace.ended();
         assert!(
             !pace.has_room(Duration::ZERO),

@@ -21,7 +21,7 @@ pub(crate) struct Stage {
     pub(crate) changes: Vec<Change>,
     pub(crate) events: Vec<Event>,
     pub(crate) answers: Vec<(Request, Answer)>,
-    pub(crate) loaded: Option<(Source, Diff)>,
+    pub(crate) loaded: Vec<(Source, Diff)>,
     pub(crate) writes: Vec<Write>,
     pub(crate) urgent: bool,
 }
@@ -39,20 +39,20 @@ impl Stage {
         changes.is_empty()
             && events.is_empty()
             && answers.is_empty()
-            && loaded.is_none()
+            && loaded.is_empty()
             && writes.is_empty()
     }
 
     /// Whether somebody waits for it, so that the view must not be held back.
     fn is_awaited(&self) -> bool {
-        !self.answers.is_empty() || self.loaded.is_some()
+        !self.answers.is_empty() || !self.loaded.is_empty()
     }
 
     fn append(&mut self, later: Self) {
         self.changes.extend(later.changes);
         self.events.extend(later.events);
         self.answers.extend(later.answers);
-        self.loaded = later.loaded.or_else(|| self.loaded.take());
+        self.loaded.extend(later.loaded);
     }
 }
 
@@ -144,6 +144,7 @@ impl Staging {
         outputs.extend(
             ready
                 .loaded
+                .into_iter()
                 .map(|(source, diff)| Output::Loaded(source, diff)),
         );
         outputs.extend(

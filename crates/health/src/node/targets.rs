@@ -51,7 +51,20 @@ impl Node {
             self.tally.unreadable += u64::from(readable.is_err());
         }
         self.tell_the_past();
+        self.is_booting = true;
         self.set_all(Source::Api, &definitions);
+    }
+
+    /// Every name has its definition: only now it is said who is paused. An API definition that
+    /// the file shadows must not touch the status before.
+    fn end_boot(&mut self) {
+        if std::mem::take(&mut self.is_booting) {
+            for slot in (0..self.hot.len()).filter_map(|i| u32::try_from(i).ok().map(Slot)) {
+                if self.hot[slot.index()].is_live {
+                    self.pause_or_resume(slot);
+                }
+            }
+        }
     }
 
     /// Gives the transitions that the disk still knows to whoever resumes a stream of events.
@@ -108,7 +121,10 @@ impl Node {
             }
         }
         self.sweep_orphans();
-        self.staging.open.loaded = Some((source, diff));
+        self.end_boot();
+        // A person may wait for it.
+        self.staging.open.urgent = true;
+        self.staging.open.loaded.push((source, diff));
     }
 
     /// Statuses on disk whose targets nobody defines any more are taken off it.
@@ -122,6 +138,7 @@ impl Node {
     }
 
     pub(super) fn put(&mut self, request: Request, definition: Arc<Definition>) {
+        self.end_boot();
         let is_new = self
             .catalogue
             .get(&definition.name)
@@ -150,6 +167,7 @@ impl Node {
     }
 
     pub(super) fn delete(&mut self, request: Request, name: &Arc<str>) {
+        self.end_boot();
         match self
             .catalogue
             .get(name)
@@ -316,11 +334,15 @@ impl Node {
         let hot = &mut self.hot[slot.index()];
         hot.interval = definition.interval;
         hot.rule = definition.rule;
-        if before.definition.probe != definition.probe || before.definition.rule != definition.rule
-        {
+        hot.owed = false;
+        let asked_otherwise = before.definition.probe != definition.probe
+            || before.definition.rule != definition.rule;
+        if asked_otherwise && !self.is_booting {
             hot.counters = Counters::new(hot.counters.state);
             hot.ticket.0 = hot.ticket.0.wrapping_add(1);
             hot.in_flight = false;
+            // The old counters must not come back after a crash.
+            self.soften(slot);
         }
         self.join_beat(slot, &definition);
         self.outputs
@@ -365,6 +387,9 @@ impl Node {
     }
 
     fn pause_or_resume(&mut self, slot: Slot) {
+        if self.is_booting {
+            return;
+        }
         let row = self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row");

@@ -561,3 +561,142 @@ fn a_node_that_stops_starts_nothing_more_and_writes_its_counters_at_once() {
     world.give(Input::Tick);
     assert_eq!(world.starts.len(), asked);
 }
+
+#[test]
+fn a_check_that_ends_just_after_its_next_beat_does_not_cost_that_beat() {
+    let mut world = World::fresh();
+    world.load(&[every_second("web")]);
+    world.run_for(2 * SECOND);
+    world.starts.clear();
+    world.hang = true;
+    // Silent, with a timeout as long as the interval: each outcome comes 2 ms after the beat.
+    for _ in 0..4 {
+        while world.hung.is_empty() {
+            world.run_for(Duration::from_millis(1));
+        }
+        world.run_for(SECOND + Duration::from_millis(1));
+        let check = world.hung.remove(0);
+        world.give(probed(check, SILENT));
+    }
+    let gaps: Vec<u64> = world.starts.windows(2).map(|w| w[1].0 - w[0].0).collect();
+    assert!(gaps.iter().all(|gap| *gap < 1_100), "{gaps:?}");
+    assert_eq!(world.state("web"), State::Down);
+}
+
+#[test]
+fn a_long_file_of_rare_targets_does_not_hold_up_those_that_are_asked_often() {
+    let mut world = World::fresh();
+    world.load(&many(10));
+    world.run_for(3 * SECOND);
+    let rare = (0..2_000).map(|i| {
+        Arc::new(Definition {
+            interval: 60 * SECOND,
+            ..Definition::clone(&definition(&format!("rare{i}")))
+        })
+    });
+    world.load(&many(10).into_iter().chain(rare).collect::<Vec<_>>());
+    // Every wake-up is late, so that all have to wait.
+    world.starts.clear();
+    for _ in 0..200 {
+        world.now += Duration::from_millis(50);
+        world.give(Input::Tick);
+    }
+    for i in 0..10 {
+        let name = format!("t{i}");
+        let asked = world.starts.iter().filter(|(_, n)| **n == *name).count();
+        assert!(asked >= 8, "{name} was asked {asked} times in 10 s");
+    }
+}
+
+#[test]
+fn a_target_that_is_paused_while_it_waits_is_not_asked() {
+    let mut world = World::fresh();
+    world.load(
+        &(0..50)
+            .map(|i| definition(&format!("t{i}")))
+            .collect::<Vec<_>>(),
+    );
+    assert!(world.node.tally().waiting > 40);
+    let asked = world.starts.len();
+    let paused = (0..50).map(|i| {
+        Arc::new(Definition {
+            paused: true,
+            ..Definition::clone(&definition(&format!("t{i}")))
+        })
+    });
+    world.load(&paused.collect::<Vec<_>>());
+    world.run_for(30 * SECOND);
+    assert_eq!(world.starts.len(), asked);
+}
+
+#[test]
+fn a_node_that_stops_asks_for_no_tick_that_has_passed() {
+    let mut world = World::fresh();
+    world.load(&many(20));
+    world.run_for(2 * SECOND);
+    world.give(Input::Stop);
+    world.now += 5 * SECOND;
+    world.give(Input::Tick);
+    assert_eq!(world.node.deadline(), None);
+}
+
+#[test]
+fn each_load_is_told_even_when_the_disk_is_slow() {
+    let mut world = World::fresh();
+    world.load(&many(3));
+    world.disk_works = false;
+    world.give(Input::Put(Request(1), every_second("api")));
+    world.load(&many(2));
+    world.load(&many(1));
+    let batch = *world.unconfirmed.last().unwrap();
+    world.give(Input::Persisted(batch));
+    assert_eq!(world.diffs.len(), 3);
+}
+
+#[test]
+fn a_definition_that_the_file_shadows_does_not_touch_the_status_at_a_restart() {
+    let mut world = World::fresh();
+    world.load(&[every_second("web")]);
+    let shadowed = Arc::new(Definition {
+        paused: true,
+        ..Definition::clone(&definition("web"))
+    });
+    world.give(Input::Put(Request(1), shadowed));
+    world.run_for(3 * SECOND);
+    let before = world.node.view().get("web").unwrap().status.clone();
+    let mut again = World::new(Config::default(), world.disk);
+    again.load(&[every_second("web")]);
+    again.run_for(3 * SECOND);
+    assert_eq!(again.node.view().get("web").unwrap().status, before);
+    assert_eq!(again.heard, [""; 0]);
+}
+
+#[test]
+fn counters_of_an_old_definition_do_not_come_back_after_a_crash() {
+    let mut world = World::fresh();
+    world.load(&[every_second("web")]);
+    world.run_for(2 * SECOND);
+    world.set("web", REFUSED);
+    let failures = |world: &World| {
+        let slot = world.node.view().get("web").unwrap().slot;
+        world.node.explain(slot).unwrap().failures
+    };
+    while failures(&world) < 2 {
+        world.run_for(SECOND / 20);
+    }
+    world.run_for(SECOND / 2);
+    let other = Arc::new(Definition {
+        rule: Rule {
+            fall: 5,
+            of: 5,
+            rise: 1,
+        },
+        interval: 60 * SECOND,
+        ..Definition::clone(&definition("web"))
+    });
+    world.load(std::slice::from_ref(&other));
+    world.run_for(2 * SECOND);
+    let mut again = World::new(Config::default(), world.disk);
+    again.load(&[other]);
+    assert_eq!(failures(&again), 0);
+}
