@@ -125,6 +125,8 @@ struct Hot {
     ticket: Ticket,
     is_live: bool,
     was_checked: bool,
+    /// A check has come back since the start of the process.
+    was_heard: bool,
     in_flight: bool,
     waits: bool,
     /// The last beat came while its check was under way.
@@ -350,12 +352,15 @@ impl Node {
             return;
         }
         hot.in_flight = false;
-        let answered = hot.counters.state == State::Up && hot.counters.failures == 0;
+        let is_up = hot.counters.state == State::Up;
+        let answered = is_up && hot.counters.failures == 0;
+        let is_first = !std::mem::replace(&mut hot.was_heard, true);
         let balance = Balance {
             now: self.now,
             started: hot.last_start,
             interval: hot.interval,
             answered,
+            resumed: is_first && is_up && !answered,
             up: self.counts.up,
         };
         let finding = self.uplink.weigh(&probed, verdict::judge(&probed), balance);

@@ -119,6 +119,8 @@ pub(crate) struct Balance {
     pub(crate) interval: Duration,
     /// The target answered last time.
     pub(crate) answered: bool,
+    /// It failed before a restart, and this is its first outcome since.
+    pub(crate) resumed: bool,
     /// How many targets are up.
     pub(crate) up: usize,
 }
@@ -151,7 +153,12 @@ impl Uplink {
         if self.is_cut || b.started < self.restored {
             return Finding::Inconclusive(Doubt::NothingAnswers);
         }
-        self.newly_silent += usize::from(b.answered);
+        self.newly_silent += usize::from(b.answered || b.resumed);
+        // A streak from before a restart goes on only once the uplink has been seen to work,
+        // or with the next outcome: the restart may have come in the middle of a cut.
+        if b.resumed && self.heard == Time::ZERO {
+            return Finding::Inconclusive(Doubt::NothingAnswers);
+        }
         judged
     }
 }
@@ -298,6 +305,7 @@ mod tests {
             started: Time(500_000),
             interval: Duration::from_secs(1),
             answered: true,
+            resumed: false,
             up,
         }
     }

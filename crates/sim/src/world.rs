@@ -79,6 +79,9 @@ struct World {
     /// The end of the last fault that may delay or skip checks.
     disturbed_until: Time,
     cut: (u64, Time),
+    cut_from: Time,
+    /// The last batch that was written, and the last that the node was told of.
+    batches: (Batch, Batch),
     /// When the last room was taken.
     crowded_at: Time,
     starve_until: Time,
@@ -127,6 +130,8 @@ impl World {
             life: 0,
             disturbed_until: Time::ZERO,
             cut: (0, Time::ZERO),
+            cut_from: Time::ZERO,
+            batches: (Batch(0), Batch(0)),
             crowded_at: Time::ZERO,
             starve_until: Time::ZERO,
             no_descriptors_until: Time::ZERO,
@@ -222,6 +227,7 @@ impl World {
             }
             Fault::CutUplink(span) => {
                 self.disturb(span);
+                self.cut_from = self.now;
                 self.cut = (self.cut.0 + 1, self.cut.1.max(self.now + span));
                 self.cut_flights();
             }

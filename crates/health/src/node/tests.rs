@@ -700,3 +700,18 @@ fn counters_of_an_old_definition_do_not_come_back_after_a_crash() {
     again.load(&[other]);
     assert_eq!(failures(&again), 0);
 }
+
+#[test]
+fn a_restart_in_the_middle_of_a_cut_alarms_nobody() {
+    let mut world = World::fresh();
+    world.load(&many(12));
+    world.run_for(3 * SECOND);
+    (0..12).for_each(|i| world.set(&format!("t{i}"), SILENT));
+    world.run_for(5 * SECOND);
+    let (disk, answers) = (world.disk, world.answers);
+    let mut again = World::new(Config::default(), disk);
+    again.answers = answers;
+    again.load(&many(12));
+    again.run_for(30 * SECOND);
+    assert_eq!(again.node.view().counts().down, 0);
+}

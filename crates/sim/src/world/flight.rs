@@ -164,7 +164,7 @@ impl World {
     }
 
     /// A cut uplink may cost alarms where it can't be noticed in time: with `fall: 1`, with
-    /// several cuts in one streak, without room to ask in time, or with fewer than ten others that fall silent meanwhile.
+    /// several cuts in one streak, without room to ask in time, or with fewer than ten others known to be up that fall silent meanwhile.
     fn is_excused(&self, reading: &Reading, definition: &Definition) -> bool {
         let span = definition.interval * u32::from(definition.rule.fall.saturating_sub(1))
             + definition.timeout;
@@ -173,7 +173,8 @@ impl World {
             let remote = self.servers.get(&other.name).is_some_and(|s| !s.local);
             let shown = self.readings.get(&other.name).map(|r| r.state);
             let told = other.interval + other.timeout + Duration::from_millis(100) < span;
-            other.name != definition.name && remote && shown == Some(State::Up) && told
+            let known = watch.defined + other.interval * 2 < self.cut_from;
+            other.name != definition.name && known && remote && shown == Some(State::Up) && told
         });
         let crowded = self.now.since(self.crowded_at) < span;
         definition.rule.fall < 2 || crowded || reading.cuts.len() > 1 || others.count() < 11

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{Duration, Origin, Slot, Time, Version};
-use health::{Config, Definition, Event, Explanation, Input, Output, Source, State};
+use health::{Batch, Config, Definition, Event, Explanation, Input, Output, Source, State};
 
 use super::flight::Flight;
 use super::{ForNode, Happening, World};
@@ -57,6 +57,7 @@ impl World {
         });
         self.disturb(Duration::ZERO);
         self.watches.clear();
+        self.batches = (Batch(0), Batch(0));
         let records = self.disk.records();
         self.note(|| format!("BOOT with {} records", records.len()));
         self.give(Input::Restored(records));
@@ -151,7 +152,10 @@ impl World {
                 self.for_node(at, ForNode::WallClock);
             }
             ForNode::Reply(id) => self.reply(id),
-            ForNode::Confirmed(batch) => self.give(Input::Persisted(batch)),
+            ForNode::Confirmed(batch) => {
+                self.batches.1 = batch;
+                self.give(Input::Persisted(batch));
+            }
             ForNode::Give(input) => {
                 match &input {
                     Input::Put(request, definition) => {
@@ -244,6 +248,7 @@ impl World {
                 } else {
                     Duration::ZERO
                 };
+                self.batches.0 = batch;
                 let (now, rng) = (self.now, &mut self.rng);
                 let due = self.disk.write(now, rng, batch, writes, urgent);
                 self.at(due, Happening::Disk);
@@ -315,7 +320,7 @@ impl World {
     /// What must hold once the node has said all.
     fn after_drain(&mut self) {
         let seq = self.disk.seq();
-        let idle = self.disk.is_idle();
+        let idle = self.disk.is_idle() && self.batches.0 == self.batches.1;
         let now = self.now;
         let Some(process) = self.process.as_mut() else {
             return;
