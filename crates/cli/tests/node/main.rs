@@ -6,6 +6,7 @@
 
 mod calm;
 mod crash;
+mod quickstart;
 mod server;
 mod signals;
 mod support;
