@@ -1,7 +1,8 @@
 //! The store file: one embedded database (redb) that a crash at any byte leaves readable.
 //!
-//! A thread of its own writes batches in order, groups what has come meanwhile into one commit,
-//! and says so once the commit is synced. Every open runs the recovery path and checks the
+//! A thread of its own groups what has come meanwhile into one commit, and says so once the
+//! commit is synced. Whoever writes never waits: what the disk has not taken yet is the last word
+//! on each key, so that it is bounded by the number of targets. Every open runs the recovery path and checks the
 //! whole file. When the disk fails, checking goes on: the failure is said once, API writes are
 //! refused, and the writes are tried again every second.
 //! Does not know what a record means.
@@ -9,9 +10,8 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use base::Duration;
@@ -25,11 +25,10 @@ const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
 const FORMAT: u64 = 1;
 /// What the database may keep in memory.
 const CACHE_BYTES: usize = 4 << 20;
+/// How soon a failed commit is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the first batch waits for company before a commit.
 const GROUP: Duration = Duration::from_millis(4);
-/// Batches that may wait for the disk before the driver does.
-const QUEUE: usize = 1_024;
-
 /// Why the store file can't be used. The file was not replaced.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -77,9 +76,25 @@ pub enum OpenError {
 /// The store file with its writing thread.
 #[derive(Debug)]
 pub struct Disk {
-    queue: SyncSender<Job>,
+    inbox: Arc<Inbox>,
     state: Arc<DiskState>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What waits for the disk, and who waits for it.
+#[derive(Debug, Default)]
+struct Inbox {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The last word on each key.
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// The newest batch among them.
+    last: Batch,
+    is_closed: bool,
 }
 
 /// What others may know of the disk.
@@ -89,11 +104,6 @@ pub struct DiskState {
     pub is_failing: AtomicBool,
     /// How many records the file holds.
     pub records: crate::meters::Meter,
-}
-
-enum Job {
-    Write(Batch, Vec<Write>),
-    Stop,
 }
 
 /// Opens `directory/store.redb`, makes it if it is not there, and reads all records.
@@ -217,98 +227,109 @@ fn key_of(bytes: &[u8]) -> Option<Key> {
 }
 
 impl Disk {
-    /// Starts the writing thread; `synced` is told of each batch that is down, in order.
+    /// Starts the writing thread; `synced` is told of the newest batch that is down, in order.
     pub fn start(database: Database, synced: impl Fn(Batch) + Send + 'static) -> Self {
-        let (queue, jobs) = sync_channel(QUEUE);
+        let inbox = Arc::new(Inbox::default());
         let state = Arc::new(DiskState::default());
         let writer = Writer {
             database,
+            inbox: Arc::clone(&inbox),
             state: Arc::clone(&state),
             pending: BTreeMap::new(),
-            last: Batch(0),
         };
         let thread = std::thread::Builder::new()
             .name("disk".into())
-            .spawn(move || writer.run(&jobs, &synced))
+            .spawn(move || writer.run(&synced))
             .expect("a thread can be started at boot");
         Self {
-            queue,
+            inbox,
             state,
             thread: Some(thread),
         }
     }
 
-    /// Hands a batch over; waits only when the disk is far behind.
+    /// Hands a batch over; never waits.
     pub fn write(&self, batch: Batch, writes: Vec<Write>) {
-        // The thread only ends after `Stop`, which nothing follows.
-        let _ = self.queue.send(Job::Write(batch, writes));
+        let mut waiting = self.inbox.lock();
+        waiting.last = batch;
+        for write in writes {
+            match write {
+                Write::Set(key, value) => waiting.writes.insert(bytes_of(&key), Some(value)),
+                Write::Remove(key) => waiting.writes.insert(bytes_of(&key), None),
+            };
+        }
+        self.inbox.arrived.notify_one();
     }
 
     /// What others may know of the disk.
     #[must_use]
-    pub fn state(&self) -> Arc<DiskState> {
-        Arc::clone(&self.state)
+    pub fn state(&self) -> &DiskState {
+        &self.state
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = self.queue.send(Job::Stop);
+        self.inbox.lock().is_closed = true;
+        self.inbox.arrived.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting
+            .lock()
+            .expect("nobody panics while holding the inbox")
+    }
+
+    /// Waits until there is more than `seen`, the inbox is closed, or `most` has passed.
+    fn wait(&self, seen: Batch, most: Duration) {
+        let nothing_new = |waiting: &mut Waiting| waiting.last == seen && !waiting.is_closed;
+        let waited = self
+            .arrived
+            .wait_timeout_while(self.lock(), most, nothing_new);
+        drop(waited.expect("nobody panics while holding the inbox"));
+    }
+}
+
 struct Writer {
     database: Database,
+    inbox: Arc<Inbox>,
     state: Arc<DiskState>,
-    /// What the next commit writes; the last word on each key.
+    /// What the next commit writes; more than one batch's after a failure.
     pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
-    last: Batch,
 }
 
 impl Writer {
-    fn run(mut self, jobs: &Receiver<Job>, synced: &impl Fn(Batch)) {
+    fn run(mut self, synced: &impl Fn(Batch)) {
         self.count();
+        let mut seen = Batch(0);
         loop {
-            let first = if self.pending.is_empty() {
-                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                jobs.recv_timeout(Duration::from_secs(1))
-            };
-            let mut stop = match first {
-                Ok(job) => self.take(job),
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => true,
-            };
-            if !stop {
-                std::thread::sleep(GROUP);
-            }
-            while let Ok(job) = jobs.try_recv() {
-                stop |= self.take(job);
+            self.inbox.wait(seen, RETRY);
+            std::thread::sleep(GROUP);
+            let before = seen;
+            let is_closed = self.take(&mut seen);
+            if seen == before && self.pending.is_empty() && !is_closed {
+                continue;
             }
             self.commit();
             // A failing disk must not hide an outage: readers go on, and API writes are refused.
-            synced(self.last);
-            if stop {
+            synced(seen);
+            if is_closed {
                 return;
             }
         }
     }
 
-    fn take(&mut self, job: Job) -> bool {
-        let Job::Write(batch, writes) = job else {
-            return true;
-        };
-        self.last = batch;
-        for write in writes {
-            match write {
-                Write::Set(key, value) => self.pending.insert(bytes_of(&key), Some(value)),
-                Write::Remove(key) => self.pending.insert(bytes_of(&key), None),
-            };
-        }
-        false
+    /// Takes what waits; `true` when nothing more will come.
+    fn take(&mut self, seen: &mut Batch) -> bool {
+        let mut waiting = self.inbox.lock();
+        *seen = waiting.last;
+        self.pending.append(&mut waiting.writes);
+        waiting.is_closed
     }
 
     fn commit(&mut self) {
@@ -404,12 +425,30 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         let disk = Disk::start(database, move |batch| tell.send(batch).unwrap());
         (1..=50).for_each(|n| disk.write(Batch(n), vec![set("a", "x")]));
-        let state = disk.state();
+        let state = Arc::clone(&disk.state);
         drop(disk);
         let heard: Vec<Batch> = told.into_iter().collect();
         assert!(heard.is_sorted());
         assert_eq!(heard.last(), Some(&Batch(50)));
         assert_eq!(state.records.get(), 1);
+    }
+
+    #[test]
+    fn whoever_writes_never_waits_even_if_nobody_hears_that_it_is_synced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (database, _) = open(directory.path()).unwrap();
+        let (tell, told) = std::sync::mpsc::sync_channel(0);
+        let disk = Disk::start(database, move |batch| {
+            let _ = tell.send(batch);
+        });
+        // With a bounded queue to the disk this stood still: each side waited for the other.
+        for n in 1..=20_000 {
+            disk.write(Batch(n), vec![set(&format!("t{}", n % 10), "x")]);
+        }
+        while told.recv().unwrap() < Batch(20_000) {}
+        drop(told);
+        drop(disk);
+        assert_eq!(read(directory.path()).len(), 10);
     }
 
     #[test]

@@ -227,7 +227,11 @@ impl Driver {
         meters.queue_in_flight.set(u64::from(tally.in_flight));
         meters.queue_waiting.set(tally.waiting as u64);
         meters.queue_disk.set(self.last_batch.0 - self.synced.0);
-        meters.store_records.set(self.disk.state().records.get());
+        let disk = self.disk.state();
+        meters.store_records.set(disk.records.get());
+        meters
+            .store_failing
+            .set(u64::from(disk.is_failing.load(Relaxed)));
     }
 
     /// Takes one message; `true` when it is the last.
@@ -413,12 +417,6 @@ impl Driver {
     }
 
     fn put(&mut self, definition: Definition, reply: oneshot::Sender<Result<Answer, Vec<String>>>) {
-        if self.disk.state().is_failing.load(Relaxed) {
-            let _ = reply.send(Err(vec![
-                "the store file can't be written; nothing was changed".to_owned(),
-            ]));
-            return;
-        }
         if let Err(why) = self.prepare(&definition, Source::Api) {
             let _ = reply.send(Err(vec![why.to_string()]));
             return;
@@ -434,6 +432,13 @@ impl Driver {
     }
 
     fn reply(&mut self, request: Request, answer: Answer) {
+        // A reply that is dropped reads as "nothing is promised".
+        let is_failing = self.disk.state().is_failing.load(Relaxed);
+        self.front.meters.store_failing.set(u64::from(is_failing));
+        if is_failing {
+            self.waiting.remove(&request);
+            return;
+        }
         match self.waiting.remove(&request) {
             Some(Reply::Put(reply)) => drop(reply.send(Ok(answer))),
             Some(Reply::Delete(reply)) => drop(reply.send(answer)),

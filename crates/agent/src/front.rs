@@ -98,6 +98,9 @@ pub enum Unanswered {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+    /// The disk does not take writes.
+    #[error("the store file can't be written (disk full?); nothing is promised until it can")]
+    Disk,
     /// The answer did not come in time: the write may or may not be done.
     #[error("no answer within 5 s; the disk may be slow, and the write may still happen")]
     Late,
@@ -160,6 +163,7 @@ impl Front {
         }
         match tokio::time::timeout(Duration::from_secs(5), answer).await {
             Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) if self.meters.store_failing.get() > 0 => Err(Unanswered::Disk),
             Ok(Err(_)) => Err(Unanswered::Stopping),
             Err(_) => Err(Unanswered::Late),
         }

@@ -60,6 +60,8 @@ pub struct Meters {
     pub reload_ok: Meter,
     /// Connections to the API that were turned away because too many were open.
     pub api_refused: Meter,
+    /// 1 while the store file can't be written.
+    pub store_failing: Meter,
     /// Records in the store file.
     pub store_records: Meter,
 }

@@ -128,7 +128,7 @@ impl Mistake {
 impl From<Unanswered> for Problem {
     fn from(why: Unanswered) -> Self {
         match why {
-            Unanswered::Busy | Unanswered::Stopping => {
+            Unanswered::Busy | Unanswered::Stopping | Unanswered::Disk => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, why.to_string()).with("retry-after", "1")
             }
             Unanswered::Late => Self::new(StatusCode::GATEWAY_TIMEOUT, why.to_string()),

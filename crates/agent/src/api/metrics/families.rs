@@ -178,6 +178,12 @@ fn queues(meters: &Meters, out: &mut Writer) {
         help,
         meters.store_records.get(),
     );
+    out.single(
+        "roundsman_store_failing",
+        "gauge",
+        "1 while the store file can't be written; checking goes on, API writes are refused.",
+        meters.store_failing.get(),
+    );
     let name = "roundsman_queue_depth";
     out.family(name, "gauge", "What waits, by where.");
     let queues = [
