@@ -43,7 +43,7 @@ fn the_quickstart_shows_the_same_on_page_status_and_api() {
     let directory = tempfile::tempdir().expect("a directory");
     if std::net::TcpListener::bind("127.0.0.1:7717").is_err() {
         // A node that somebody runs on this machine is not ours to test.
-        println!("SKIPPED: port 7717 is taken");
+        crate::support::skip("needs port 7717, which is taken");
         return;
     }
     let child = Command::new(binary)

@@ -19,6 +19,19 @@ pub(crate) struct Node {
     prefix: Vec<String>,
 }
 
+/// Says in plain sight that a test was not run, and why; `cargo xtask test` counts the lines.
+pub(crate) fn skip(why: &str) {
+    use std::io::Write;
+    if let Some(list) = std::env::var_os("ROUNDSMAN_TEST_SKIPS") {
+        let list = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(list);
+        writeln!(list.expect("the list of skips"), "{why}").expect("a line fits");
+    }
+    writeln!(std::io::stderr(), "SKIPPED: {why}").expect("a line fits");
+}
+
 /// A free port of loopback; another process may take it before it is used, but rarely does.
 pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
