@@ -37,14 +37,18 @@ impl Fault {
             },
             |errno| classify(errno, phase),
         );
-        let words = describe(error);
-        let detail = match address {
-            Some(address) => format!("{address}: {words}"),
-            None => words,
+        // "refused: connection refused" would say it twice.
+        let says_all = matches!(finding, Finding::Failed(Reason::Refused | Reason::Reset));
+        let words = if says_all {
+            None
+        } else {
+            Some(describe(error))
         };
+        let parts = [address.map(|a| a.to_string()), words];
+        let detail: Vec<String> = parts.into_iter().flatten().collect();
         Self {
             finding,
-            detail: Some(detail.into()),
+            detail: (!detail.is_empty()).then(|| detail.join(": ").into()),
         }
     }
 
@@ -209,13 +213,19 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_described_without_its_number() {
-        let error = io::Error::from_raw_os_error(Errno::CONNREFUSED.raw_os_error());
-        let at = "10.0.0.9:5432".parse().ok();
-        let fault = Fault::io(&error, Phase::Connect, at);
+    fn an_error_is_described_once_and_without_its_number() {
+        let detail = |errno: Errno| {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            let at = "10.0.0.9:5432".parse().ok();
+            Fault::io(&error, Phase::Connect, at)
+                .detail
+                .unwrap()
+                .to_string()
+        };
+        assert_eq!(detail(Errno::CONNREFUSED), "10.0.0.9:5432");
         assert_eq!(
-            fault.detail.as_deref(),
-            Some("10.0.0.9:5432: connection refused")
+            detail(Errno::HOSTUNREACH),
+            "10.0.0.9:5432: no route to host"
         );
     }
 }
