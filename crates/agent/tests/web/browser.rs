@@ -83,7 +83,7 @@ fn the_page_lives_in_a_browser() {
     ));
     browser.press("Enter");
     browser.until(&format!("location.pathname === '/targets/{first}'"));
-    browser.until("document.querySelector('.why')");
+    browser.until("document.querySelector('.why') && document.readyState === 'complete'");
     browser.press("Escape");
     browser.until("location.pathname === '/'");
 
