@@ -131,6 +131,10 @@ fn rest(
     });
     fields.finish(reading, &LATER);
     if reading.faults.count() > before {
+        // What is wrong elsewhere does not hide this; what is inherited may be wrong itself.
+        if beats.interval.is_some() && beats.timeout.is_some() {
+            schedule(reading, &beats, defaults, at);
+        }
         return None;
     }
     let (interval, timeout) = schedule(reading, &beats, defaults, at)?;

@@ -247,6 +247,13 @@ fn the_sections_of_a_node_are_checked() {
         ),
         ("defaults: { http: a }", &["1:13: unknown key 'http'"]),
         (
+            "targets: [{ name: a, tcp: nowhere, interval: 1s, timeout: 5s }]",
+            &[
+                "1:27: the address has no port",
+                "1:59: timeout 5s is longer than interval 1s",
+            ],
+        ),
+        (
             "targets: []\ndefaults: { rise: 0 }",
             &["2:19: 'rise' must be a whole number from 1"],
         ),
