@@ -175,6 +175,8 @@ impl Node {
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
         match input {
+            // Whoever asks now is told nothing: it would not be on disk before the end.
+            Input::Load(..) | Input::Put(..) | Input::Delete(..) if self.is_stopping => {}
             Input::Restored(records) => self.restore(records),
             Input::WallClock(wall) => self.hear_clock(wall),
             Input::Load(source, definitions) => self.load(source, definitions),

@@ -220,6 +220,9 @@ impl Ledger {
 
     /// A restart has loaded everything: acknowledged targets are there.
     pub(crate) fn rebooted(&mut self, view: &View) {
+        // Targets that the file gave up shortly before the crash are swept from the disk only now.
+        let swept = self.replay.keys().filter(|name| view.get(name).is_none());
+        self.reborn.extend(swept.cloned());
         let open: BTreeSet<Arc<str>> = std::mem::take(&mut self.asked)
             .into_values()
             .map(|(name, _)| name)

@@ -90,7 +90,7 @@ struct World {
     watches: BTreeMap<Arc<str>, Watch>,
     readings: BTreeMap<Arc<str>, Reading>,
     /// What the counters were when the process stopped in order; they must come back.
-    farewell: BTreeMap<Arc<str>, health::Explanation>,
+    farewell: BTreeMap<Arc<str>, (Arc<Definition>, health::Explanation)>,
     ledger: Ledger,
     report: Report,
     requests: u64,

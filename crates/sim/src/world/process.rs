@@ -81,7 +81,9 @@ impl World {
                 reading.resume(&explained);
             }
             let counters = |e: &Explanation| (e.state, e.failures, e.successes, e.window);
-            if let Some(before) = farewell.get(&definition.name) {
+            // A reload that the stop overtook takes effect at boot: another definition may pause.
+            let told = farewell.get(&definition.name);
+            if let Some((_, before)) = told.filter(|(old, _)| old == definition) {
                 let same = counters(before) == counters(&explained);
                 self.ledger.claim(Promise::HonestDisk, same, || {
                     let name = &definition.name;
@@ -112,7 +114,8 @@ impl World {
         };
         process.is_stopping = true;
         let explained = process.names.iter().filter_map(|(&slot, definition)| {
-            Some((Arc::clone(&definition.name), process.subject.explain(slot)?))
+            let told = (Arc::clone(definition), process.subject.explain(slot)?);
+            Some((Arc::clone(&definition.name), told))
         });
         self.farewell = explained.collect();
         self.disk.crash(usize::MAX);
