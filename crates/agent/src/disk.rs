@@ -112,7 +112,7 @@ pub fn open(directory: &Path) -> Result<(Database, Vec<Record>), OpenError> {
         path: directory.to_owned(),
         source,
     })?;
-    let path = directory.join("store.redb");
+    let path = path_in(directory);
     // The database asserts its invariants; on damaged bytes an assertion is a finding, not a bug.
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
@@ -126,9 +126,18 @@ pub fn open(directory: &Path) -> Result<(Database, Vec<Record>), OpenError> {
     })
 }
 
+fn path_in(directory: &Path) -> PathBuf {
+    directory.join("store.redb")
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
 fn open_checked(path: &Path) -> Result<(Database, Vec<Record>), OpenError> {
-    let mut database = redb::Builder::new()
-        .set_cache_size(CACHE_BYTES)
+    let mut database = builder()
         .create(path)
         .map_err(|error| explain(path, &error))?;
     if !database
@@ -228,11 +237,18 @@ fn key_of(bytes: &[u8]) -> Option<Key> {
 
 impl Disk {
     /// Starts the writing thread; `synced` is told of the newest batch that is down, in order.
-    pub fn start(database: Database, synced: impl Fn(Batch) + Send + 'static) -> Self {
+    ///
+    /// `directory` is where `database` was opened: after a failure it is opened anew.
+    pub fn start(
+        directory: &Path,
+        database: Database,
+        synced: impl Fn(Batch) + Send + 'static,
+    ) -> Self {
         let inbox = Arc::new(Inbox::default());
         let state = Arc::new(DiskState::default());
         let writer = Writer {
-            database,
+            path: path_in(directory),
+            database: Some(database),
             inbox: Arc::clone(&inbox),
             state: Arc::clone(&state),
             pending: BTreeMap::new(),
@@ -296,7 +312,9 @@ impl Inbox {
 }
 
 struct Writer {
-    database: Database,
+    path: PathBuf,
+    /// None after a failure: a database that could not write must be opened anew.
+    database: Option<Database>,
     inbox: Arc<Inbox>,
     state: Arc<DiskState>,
     /// What the next commit writes; more than one batch's after a failure.
@@ -352,8 +370,12 @@ impl Writer {
         }
     }
 
-    fn try_commit(&self) -> Result<(), redb::Error> {
-        let write = self.database.begin_write()?;
+    fn try_commit(&mut self) -> Result<(), redb::Error> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => builder().open(&self.path)?,
+        };
+        let write = database.begin_write()?;
         {
             let mut table = write.open_table(RECORDS)?;
             for (key, value) in &self.pending {
@@ -364,12 +386,16 @@ impl Writer {
             }
         }
         write.commit()?;
+        self.database = Some(database);
         Ok(())
     }
 
     fn count(&self) {
+        let Some(database) = &self.database else {
+            return;
+        };
         let count = || -> Result<u64, redb::Error> {
-            Ok(self.database.begin_read()?.open_table(RECORDS)?.len()?)
+            Ok(database.begin_read()?.open_table(RECORDS)?.len()?)
         };
         if let Ok(records) = count() {
             self.state.records.set(records);
@@ -387,7 +413,7 @@ mod tests {
 
     fn write_and_close(directory: &Path, batches: Vec<Vec<Write>>) {
         let (database, _) = open(directory).unwrap();
-        let disk = Disk::start(database, |_| {});
+        let disk = Disk::start(directory, database, |_| {});
         for (n, writes) in (1..).zip(batches) {
             disk.write(Batch(n), writes);
         }
@@ -423,7 +449,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (database, _) = open(directory.path()).unwrap();
         let (tell, told) = std::sync::mpsc::channel();
-        let disk = Disk::start(database, move |batch| tell.send(batch).unwrap());
+        let disk = Disk::start(directory.path(), database, move |batch| {
+            tell.send(batch).unwrap()
+        });
         (1..=50).for_each(|n| disk.write(Batch(n), vec![set("a", "x")]));
         let state = Arc::clone(&disk.state);
         drop(disk);
@@ -438,7 +466,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (database, _) = open(directory.path()).unwrap();
         let (tell, told) = std::sync::mpsc::sync_channel(0);
-        let disk = Disk::start(database, move |batch| {
+        let disk = Disk::start(directory.path(), database, move |batch| {
             let _ = tell.send(batch);
         });
         // With a bounded queue to the disk this stood still: each side waited for the other.

@@ -38,6 +38,14 @@ pub struct RunOptions {
     pub node: Option<String>,
 }
 
+impl RunOptions {
+    fn data_dir(&self) -> PathBuf {
+        self.data_dir
+            .clone()
+            .unwrap_or_else(|| "roundsman-data".into())
+    }
+}
+
 /// Why a node did not run, or ended before it was asked to.
 #[derive(Debug, Error)]
 pub enum RunError {
@@ -113,10 +121,7 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
         }
         None => None,
     };
-    let data_dir = options
-        .data_dir
-        .clone()
-        .unwrap_or_else(|| "roundsman-data".into());
+    let data_dir = options.data_dir();
     let (database, records) = disk::open(&data_dir)?;
 
     let (queue, messages) = sync_channel(QUEUE);
@@ -208,7 +213,7 @@ fn driver(
     let start = front.clock.zero();
     let workers = Workers::start(cores, &shared, start, limits.idle, sink)
         .map_err(|error| RunError::Machine(format!("can't start the probe workers: {error}")))?;
-    let disk = Disk::start(database, move |batch| {
+    let disk = Disk::start(&options.data_dir(), database, move |batch| {
         drop(from_disk.send(Message::Persisted(batch)))
     });
     let targets = if options.config.is_some() {

@@ -52,7 +52,7 @@ fn a_hundred_kills_lose_nothing_that_was_answered() {
         });
         let name = format!("made-{round}");
         if node
-            .put(&name, "{\"tcp\": \"192.0.2.1:9\", \"interval\": \"1h\"}")
+            .put(&name, "{\"tcp\": \"127.0.0.1:9\", \"interval\": \"1h\"}")
             .is_some_and(|(status, _)| status == 201)
         {
             made.push(name);
@@ -124,4 +124,41 @@ fn a_damaged_store_file_is_named_and_not_replaced() {
         std::fs::read(&store).expect("still there"),
         b"scribbled over"
     );
+}
+
+#[test]
+fn a_disk_that_fails_hides_nothing_and_is_used_again_when_it_works() {
+    let targets = Targets::start();
+    let config = config(&targets);
+    // The limit on a file's length plays the full disk; its signal would end the process.
+    let prefix = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+    let mut node = Node::start_under(&prefix, &config);
+    node.wait("all up", || node.count("up") == u64::from(N));
+    let limit = |bytes: &str| {
+        let pid = node.pid().to_string();
+        let limit = format!("--fsize={bytes}");
+        let done = std::process::Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status();
+        assert!(done.expect("prlimit runs").success());
+    };
+    limit("1:unlimited");
+    targets.set(0, Mode::Status503);
+    node.wait("the outage is shown", || node.state("t0") == "down");
+    let body = "{\"tcp\": \"127.0.0.1:9\", \"interval\": \"1h\"}";
+    assert_eq!(
+        node.put("refused", body).map(|(status, _)| status),
+        Some(503)
+    );
+    assert!(node.metric("roundsman_store_failing") > 0.0);
+    limit("unlimited:unlimited");
+    node.wait("the disk works again", || {
+        node.metric("roundsman_store_failing") == 0.0
+    });
+    assert_eq!(node.put("taken", body).map(|(status, _)| status), Some(201));
+    node.kill();
+    node.spawn();
+    node.wait_ready();
+    assert_eq!(node.get("/v1/targets/taken")["name"], "taken");
+    assert!(node.get("/v1/targets/t0")["transition"].as_u64() >= Some(2));
 }
