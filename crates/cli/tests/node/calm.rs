@@ -52,7 +52,7 @@ fn a_stopped_process_that_goes_on_makes_no_target_down_and_no_burst() {
     std::thread::sleep(Duration::from_secs(5));
     let steady = targets.busiest_second(steady_from);
     node.signal("STOP");
-    std::thread::sleep(Duration::from_secs(10));
+    std::thread::sleep(Duration::from_secs(30));
     node.signal("CONT");
     let from = Instant::now();
     stays_calm(&node, Duration::from_secs(6));
