@@ -25,7 +25,7 @@ use crate::front::{Ask, Asks, Front, Settings};
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 
 /// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
-pub(crate) const TICK: Duration = Duration::from_millis(2);
+pub(crate) const TICK: Duration = Duration::from_millis(4);
 /// How many messages may wait.
 pub(crate) const QUEUE: usize = 8_192;
 /// How many messages are taken before the schedule is looked at again.

@@ -32,7 +32,7 @@ const TOLERANCE: Duration = Duration::from_millis(5);
 /// So many outcomes are passed on at once.
 const BATCH: usize = 64;
 /// An outcome waits at most this long for others.
-const FLUSH_AFTER: Duration = Duration::from_millis(2);
+const FLUSH_AFTER: Duration = Duration::from_millis(4);
 
 /// A probe to run now.
 #[derive(Clone, Debug)]
