@@ -8,6 +8,7 @@
 //! Does not know what a record means.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -145,6 +146,11 @@ fn open_checked(path: &Path) -> Result<(Database, Vec<Record>), OpenError> {
         .map_err(|error| explain(path, &error))?
     {
         tracing::warn!(path = %path.display(), "the store file was repaired");
+    }
+    // API-made targets may hold passwords: the file is its owner's alone.
+    let owner_only = std::fs::Permissions::from_mode(0o600);
+    if let Err(error) = std::fs::set_permissions(path, owner_only) {
+        tracing::warn!(%error, path = %path.display(), "can't make the store file private");
     }
     let corrupt = |error: redb::Error| OpenError::Corrupt {
         path: path.to_owned(),

@@ -119,11 +119,29 @@ fn rewrite(request: &mut Request, status: u16, from: &Url, next: &Url) {
     if authority(from) != authority(next) || from.scheme() != next.scheme() {
         request.set("Host", authority(next));
     }
-    let is_exposed = from.scheme() == "https" && next.scheme() == "http";
-    if from.host() != next.host() || is_exposed {
-        request.remove("Authorization");
-        request.remove("Cookie");
+    if !is_same_place(from, next) {
+        // Any header of the target's own may be a secret of the place that it was meant for.
+        let is_plain = |name: &str| PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(name));
+        request.headers.retain(|(name, _)| is_plain(name));
     }
+}
+
+/// The headers that go wherever a redirect leads.
+const PLAIN: [&str; 6] = [
+    "Host",
+    "User-Agent",
+    "Accept",
+    "Connection",
+    "Content-Length",
+    "Content-Type",
+];
+
+/// The same host and port, or the same host's ordinary step from http to https.
+fn is_same_place(from: &Url, next: &Url) -> bool {
+    let is_secured = from.scheme() == "http" && next.scheme() == "https" && next.port().is_none();
+    let same_scheme = from.scheme() == next.scheme();
+    let same_port = from.port_or_known_default() == next.port_or_known_default();
+    from.host() == next.host() && (is_secured || same_scheme && same_port)
 }
 
 /// One more request and its answer.
