@@ -471,6 +471,7 @@ impl Driver {
     fn reloaded(&mut self, outcome: Result<Box<Config>, Vec<Fault>>) {
         match outcome {
             Ok(config) => {
+                self.name_what_needs_a_restart(&config);
                 let Config {
                     api,
                     metrics_per_target,
@@ -503,6 +504,27 @@ impl Driver {
                     let _ = reply.send(Err(faults.clone()));
                 }
             }
+        }
+    }
+
+    /// Says which changes of the file this process can't take in.
+    fn name_what_needs_a_restart(&self, config: &Config) {
+        let identity = &self.front.identity;
+        let node = &config.node;
+        if self.config_path.is_some()
+            && (node.zone != identity.zone || node.weight != identity.weight)
+        {
+            tracing::warn!("node.zone and node.weight take effect after a restart");
+        }
+        if self.config_path.is_some() && node.name != identity.name {
+            tracing::warn!(
+                now = &*identity.name,
+                file = &*node.name,
+                "node.name takes effect after a restart"
+            );
+        }
+        if self.config_path.is_some() && config.api.listen != identity.address {
+            tracing::warn!(now = %identity.address, file = %config.api.listen, "api.listen takes effect after a restart");
         }
     }
 

@@ -192,3 +192,28 @@ fn secure_for(run: &Run<'_>, host: &Host) -> Option<Secure> {
 fn shown(url: &Url) -> String {
     format!("{}://{}{}", url.scheme(), authority(url), url.path())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_same_origin_or_its_step_to_https_is_the_same_place() {
+        let table = [
+            ("http://a/", "http://a/x", true),
+            ("http://a/", "https://a/", true),
+            ("https://a/", "http://a/", false),
+            ("http://a:1/", "http://a:2/", false),
+            ("http://a/", "https://a:8443/", false),
+            ("http://a/", "http://b/", false),
+        ];
+        for (from, next, same) in table {
+            let url = |text: &str| Url::parse(text).unwrap();
+            assert_eq!(
+                is_same_place(&url(from), &url(next)),
+                same,
+                "{from} to {next}"
+            );
+        }
+    }
+}
