@@ -151,7 +151,13 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
         tokio::spawn(cluster_port::count(socket, Arc::clone(&front)));
     }
     let server = tokio::spawn(api::serve(listener, Arc::clone(&front), limits.connections));
-    wait_for_end(&queue).await?;
+    tokio::select! {
+        asked = wait_for_end(&queue) => asked?,
+        // Without its driver the node would go on showing what was true once.
+        () = ended(&driver) => {
+            return Err(RunError::Machine("the driver ended by itself; please report this".into()));
+        }
+    }
     front.stopping.send_replace(true);
     let _ = queue.send(Message::Stop);
     let _ = tokio::time::timeout(
@@ -162,6 +168,12 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     server.abort();
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn ended(thread: &std::thread::JoinHandle<()>) {
+    while !thread.is_finished() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
