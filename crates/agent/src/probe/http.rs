@@ -7,7 +7,7 @@
 use health::{Phase, Reason};
 
 use super::Run;
-use super::connect::{Socket, connect, talk_fault};
+use super::connect::{Host, Socket, connect, talk_fault};
 use super::expect::check_status;
 use super::prepare::AskHttp;
 use super::redirect;
@@ -33,6 +33,11 @@ async fn first(run: &Run<'_>, ask: &AskHttp) -> Result<Response, Fault> {
     if ask.keep_alive
         && let Some(socket) = run.idle.and_then(|(idle, slot, who)| idle.take(slot, who))
     {
+        // Where a kept connection leads is known when the target is an address.
+        if let Host::Ip(ip) = run.prepared.endpoint.host {
+            run.trace
+                .connecting((ip, run.prepared.endpoint.port).into());
+        }
         let mut response = Response::new(ask.wanted());
         match exchange(run, ask, socket, &ask.request, &mut response).await {
             // The server closed just when we asked again, or what came was left over from before
