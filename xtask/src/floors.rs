@@ -11,11 +11,30 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use crate::process::root;
 
 /// Each package of ours, and which of ours it may import.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("roundsman-base", &[]),
-    ("roundsman-health", &["roundsman-base"]),
+    ("roundsman-membership", &["roundsman-base"]),
+    ("roundsman-store", &["roundsman-base"]),
+    ("roundsman-ownership", &["roundsman-base"]),
+    (
+        "roundsman-health",
+        &[
+            "roundsman-membership",
+            "roundsman-store",
+            "roundsman-ownership",
+            "roundsman-base",
+        ],
+    ),
     ("roundsman-agent", &["roundsman-health", "roundsman-base"]),
-    ("roundsman-sim", &["roundsman-health", "roundsman-base"]),
+    (
+        "roundsman-sim",
+        &[
+            "roundsman-health",
+            "roundsman-membership",
+            "roundsman-store",
+            "roundsman-base",
+        ],
+    ),
     (
         "roundsman",
         &[
@@ -27,17 +46,38 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ),
     (
         "roundsman-bench",
-        &["roundsman-agent", "roundsman-health", "roundsman-base"],
+        &[
+            "roundsman-agent",
+            "roundsman-health",
+            "roundsman-sim",
+            "roundsman-membership",
+            "roundsman-store",
+            "roundsman-ownership",
+            "roundsman-base",
+        ],
     ),
     ("xtask", &[]),
 ];
 
 /// Pure rooms: nothing from outside but these, and a `clippy.toml` that bans the rest.
-const CORES: [&str; 2] = ["roundsman-base", "roundsman-health"];
+const CORES: [&str; 5] = [
+    "roundsman-base",
+    "roundsman-membership",
+    "roundsman-store",
+    "roundsman-ownership",
+    "roundsman-health",
+];
 const CORES_MAY_USE: [&str; 1] = ["thiserror"];
 
 /// Folders whose `clippy.toml` must be the same: clippy takes the nearest and merges nothing.
-const PURE_FOLDERS: [&str; 3] = ["crates/base", "crates/health", "crates/sim"];
+const PURE_FOLDERS: [&str; 6] = [
+    "crates/base",
+    "crates/membership",
+    "crates/store",
+    "crates/ownership",
+    "crates/health",
+    "crates/sim",
+];
 
 /// Fails when a crate imports what its floor does not allow.
 pub(crate) fn run() -> Result<()> {

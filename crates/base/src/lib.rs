@@ -7,9 +7,11 @@ mod hash;
 mod id;
 mod rng;
 mod time;
+mod way;
 pub mod wire;
 
 pub use hash::hash64;
-pub use id::{Origin, Slot, Ticket, Version};
+pub use id::{NodeId, Origin, Slot, Ticket, Version};
 pub use rng::Rng;
 pub use time::{Duration, Time, Wall};
+pub use way::Way;
