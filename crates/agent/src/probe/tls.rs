@@ -169,7 +169,7 @@ pub(super) async fn handshake(
 
 /// Whether a chain that ends at `expiry` holds long enough. The handshake verified it already,
 /// unless the session was resumed.
-fn judge(secure: &Secure, expiry: Option<Wall>) -> Result<(), Fault> {
+pub(super) fn judge(secure: &Secure, expiry: Option<Wall>) -> Result<(), Fault> {
     let Some(expiry) = expiry else { return Ok(()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, |since| {

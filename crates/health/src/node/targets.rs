@@ -341,6 +341,8 @@ impl Node {
             hot.counters = Counters::new(hot.counters.state);
             hot.ticket.0 = hot.ticket.0.wrapping_add(1);
             hot.in_flight = false;
+            // Whoever changed it wants to see soon whether it works.
+            hot.was_checked = false;
             // The old counters must not come back after a crash.
             self.soften(slot);
         }
