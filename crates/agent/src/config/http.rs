@@ -154,7 +154,7 @@ pub(super) fn sent_text(reading: &mut Reading<'_>, key: &str, node: &Node<'_>) -
             "'***' is shown in place of a secret and is not one; write the secret or ${NAME}";
         reading.fault(node.at, message);
     }
-    Some(text.into())
+    Some(text)
 }
 
 /// Reports a header that says where the request ends or what becomes of the connection.
