@@ -9,7 +9,7 @@ use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
 
 use health::owners::{Member, WEIGHT_MAX, order};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::arguments::Owners;
 use crate::failure::Failure;
@@ -128,6 +128,13 @@ fn each_line(mut input: impl BufRead, mut take: impl FnMut(&str)) -> Result<(), 
     Ok(())
 }
 
+/// One target, as `--json` prints it.
+#[derive(Serialize)]
+struct Item<'a> {
+    target: &'a str,
+    owners: Vec<&'a str>,
+}
+
 /// What is printed, gathered for some targets at a time.
 struct Answer<'a> {
     members: &'a [Member],
@@ -171,8 +178,9 @@ impl<'a> Answer<'a> {
         match self.form {
             Form::Summary => *self.owned.entry(&ordered[0].name).or_default() += 1,
             Form::Json => {
-                let names: Vec<&str> = ordered.iter().map(|m| &*m.name).collect();
-                let item = json!({ "target": target, "owners": names });
+                let owners = ordered.iter().map(|m| &*m.name).collect();
+                let item = serde_json::to_string(&Item { target, owners });
+                let item = item.expect("text can be written as JSON");
                 let _ = write!(self.text, "{}{item}", if first { "[" } else { "," });
             }
             Form::Lines => {
