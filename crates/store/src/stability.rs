@@ -80,7 +80,8 @@ impl Store {
             // What was overridden must be known to all as well: then it can't come back either.
             let mut over = context.over.iter().chain(&context.copy_of);
             let is_settled = self.is_stable((slot, seq)) && over.all(|&dot| self.is_stable(dot));
-            if !is_settled && !(is_late && is_delete) {
+            let is_overdue = is_late && is_delete;
+            if !is_settled && !is_overdue {
                 return;
             }
             self.contexts.remove(&at);

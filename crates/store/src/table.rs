@@ -356,12 +356,15 @@ mod tests {
 
     use super::*;
 
+    /// Key, value and place by dot.
+    type Plain = BTreeMap<(u16, u64), (Vec<u8>, Option<Vec<u8>>, At)>;
+
     #[test]
     fn it_holds_what_a_plain_map_holds() {
         for seed in 0..200 {
             let mut rng = Rng::new(seed);
             let mut table = Table::new();
-            let mut plain: BTreeMap<(u16, u64), (Vec<u8>, Option<Vec<u8>>, At)> = BTreeMap::new();
+            let mut plain = Plain::new();
             for _ in 0..400 {
                 let origin = u16::try_from(rng.below(3)).expect("small");
                 let seq = rng.below(200) + 1;
