@@ -13,6 +13,8 @@ pub(crate) enum Name {
     Core,
     /// Who owns what: moves, shares and times
     Ownership,
+    /// Bytes, memory and time of the replicated store at a million keys
+    Store,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
 }
@@ -25,6 +27,7 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
             "ownership",
             &["--package", "roundsman-bench", "--bin", "ownership"],
         ),
+        Name::Store => ("store", &["--package", "roundsman-bench", "--bin", "store"]),
         Name::Probes => (
             "probes",
             &[
