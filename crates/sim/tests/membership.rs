@@ -17,9 +17,12 @@ fn seeds(landing: u64) -> u64 {
 }
 
 fn promises_hold(seeds: u64, draw: impl Fn(u64) -> Storm) {
+    let mut whole = 0;
     for seed in 0..seeds {
         let storm = draw(seed);
-        let Some(broken) = run(&storm, None, 0).broken else {
+        let course = run(&storm, None, 0);
+        whole += u64::from(course.had_to_be_whole);
+        let Some(broken) = course.broken else {
             continue;
         };
         let least = least(&storm, None, broken.promise);
@@ -34,6 +37,8 @@ fn promises_hold(seeds: u64, draw: impl Fn(u64) -> Storm) {
             again.trace
         );
     }
+    let enough = whole * 10 >= seeds * 9;
+    assert!(enough, "{whole} of {seeds} storms were long enough over");
 }
 
 #[test]

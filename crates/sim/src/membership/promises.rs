@@ -132,6 +132,16 @@ impl Watch {
         self.broken.take()
     }
 
+    /// Looks at everything once more at the end of the world; with what broke, whether the
+    /// cluster had the time to be whole.
+    pub(super) fn at_the_end(&mut self, end: Time) -> (Option<Broken>, bool) {
+        self.now = end;
+        self.news = true;
+        self.deaths_are_noticed();
+        self.whole_again();
+        (self.broken.take(), end >= self.whole_by)
+    }
+
     /// What people may still change: joins and calls put the moment of wholeness off.
     pub(super) fn disturbed(&mut self) {
         self.whole_by = self.now.max(self.calm_from) + HEALED;

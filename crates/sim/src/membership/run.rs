@@ -18,6 +18,9 @@ pub struct Course {
     pub broken: Option<Broken>,
     /// The last lines; as many as were asked for.
     pub trace: Trace,
+    /// Whether the world went on for long enough after the last trouble that the cluster had to
+    /// be whole.
+    pub had_to_be_whole: bool,
     /// How many steps the world took.
     pub steps: u64,
 }
@@ -49,8 +52,10 @@ pub fn run(storm: &Storm, flaw: Option<Flaw>, keep: usize) -> Course {
             watch.disturbed();
         }
     }
+    let (at_the_end, had_to_be_whole) = watch.at_the_end(storm.plan.end);
     Course {
-        broken,
+        broken: broken.or(at_the_end),
+        had_to_be_whole,
         trace,
         steps,
     }
