@@ -163,10 +163,7 @@ fn idlers() {
 fn changes(arguments: &Arguments) {
     for (hosts, loss) in [(30, LOSS), (100, LOSS)] {
         let spans = description_spread(1, hosts, Link::lossy(loss), arguments.changes);
-        let what = format!(
-            "a description known to all, n={hosts}, {}% loss",
-            loss / 10
-        );
+        let what = format!("a description known to all, n={hosts}, {}% loss", loss / 10);
         let met = spans.percentile(99) <= Duration::from_secs(1);
         row(&what, spans.count(), &spread(&spans), "p99 ≤ 1 s", met);
     }

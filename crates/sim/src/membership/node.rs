@@ -66,7 +66,12 @@ impl Peer {
     /// The process that a boot starts, broken as `flaw` says.
     #[must_use]
     pub fn new(boot: &Boot, flaw: Option<Flaw>) -> Self {
-        let name = name_of(boot.host);
+        Self::named(boot, name_of(boot.host), flaw)
+    }
+
+    /// The same under a name that somebody chose, maybe twice.
+    #[must_use]
+    pub fn named(boot: &Boot, name: Arc<str>, flaw: Option<Flaw>) -> Self {
         let known = boot.disk.iter().find(|(key, _)| key == IDENTITY);
         let id = known.and_then(|(_, value)| read_identity(value, &name));
         let lost = flaw == Some(Flaw::LostIncarnation);
