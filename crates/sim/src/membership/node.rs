@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::membership::{Config, Incarnation, Input, Member, Membership, Meta, Output, State};
-use base::{Duration, NodeId, Rng, Time, Way};
+use ::membership::{
+    Config, Incarnation, Input, Member, Membership, Meta, Mutation, Output, State,
+};
+use base::{NodeId, Rng, Time, Way};
 
 use crate::cluster::{Boot, Effect, Host, Node};
 
@@ -39,11 +41,17 @@ pub enum Word {
     Refused(NodeId),
     /// Its farewell has been heard; it ends.
     Left,
+    /// The second said that the first does not answer, in the first's present life.
+    Accused(NodeId, NodeId, Incarnation),
+    /// So many of so many died at once.
+    MassLoss(usize, usize),
 }
 
 /// A node that has been broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
+    /// One of the core's own defects.
+    Core(Mutation),
     /// Every life starts from the same incarnation.
     LostIncarnation,
 }
@@ -75,20 +83,20 @@ impl Peer {
         let known = boot.disk.iter().find(|(key, _)| key == IDENTITY);
         let id = known.and_then(|(_, value)| read_identity(value, &name));
         let lost = flaw == Some(Flaw::LostIncarnation);
+        let me = Member {
+            id: id.unwrap_or_else(|| NodeId(Rng::new(boot.seed ^ 0x1d).word())),
+            name,
+            address: boot.address,
+            state: State::Alive,
+            incarnation: Incarnation(if lost { 1 } else { boot.wall_ms }),
+            meta: meta_of(boot.host),
+        };
+        let mut config = Config::lan(me, boot.seed);
+        if let Some(Flaw::Core(mutation)) = flaw {
+            config.mutation = mutation;
+        }
         let mut peer = Self {
-            config: Config {
-                me: Member {
-                    id: id.unwrap_or_else(|| NodeId(Rng::new(boot.seed ^ 0x1d).word())),
-                    name,
-                    address: boot.address,
-                    state: State::Alive,
-                    incarnation: Incarnation(if lost { 1 } else { boot.wall_ms }),
-                    meta: meta_of(boot.host),
-                },
-                seed: boot.seed,
-                packet_size: PACKET_SIZE,
-                probe_every: Duration::from_secs(1),
-            },
+            config,
             core: None,
             early: Vec::new(),
             effects: VecDeque::new(),
@@ -201,6 +209,12 @@ impl Node for Peer {
             Output::Forgotten(id) => Effect::Say(Word::Forgotten(id)),
             Output::Refused { holder, .. } => Effect::Say(Word::Refused(holder)),
             Output::Left => Effect::Say(Word::Left),
+            Output::Accused {
+                member,
+                by,
+                incarnation,
+            } => Effect::Say(Word::Accused(member, by, incarnation)),
+            Output::MassLoss { lost, of } => Effect::Say(Word::MassLoss(lost, of)),
         })
     }
 }

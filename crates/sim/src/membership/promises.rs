@@ -26,7 +26,8 @@ pub enum Promise {
     /// Every change of a table is said.
     EveryChangeIsSaid,
     /// A member that runs, does not stand still and can be reached is not declared dead by
-    /// another such one; and one that has said farewell is not dead but left.
+    /// another that can be reached, even one that stands still at times; and one that has said
+    /// farewell is not dead but left.
     NoFalseDeath,
     /// A dead process is not held alive for long by anybody who can reach the others.
     DeathIsNoticed,
@@ -62,9 +63,9 @@ impl fmt::Display for Broken {
 
 /// How long things must have been good before a declared death counts as false: longer than any
 /// suspicion that began while they were bad.
-const SETTLED: Duration = Duration::from_secs(15);
+const SETTLED: Duration = Duration::from_secs(20);
 /// How long a dead process may be held alive by a node that can reach the others.
-const NOTICED: Duration = Duration::from_secs(15);
+const NOTICED: Duration = Duration::from_secs(30);
 /// How long the cluster may take to be whole again.
 const HEALED: Duration = Duration::from_secs(10);
 /// The bytes of one stream message at most, at the sizes of these worlds.
@@ -188,7 +189,7 @@ impl Watch {
                 table.members.remove(id);
                 table.learned.remove(id);
             }
-            Word::Refused(_) => {}
+            Word::Refused(_) | Word::Accused(..) | Word::MassLoss(..) => {}
             Word::Left => {
                 let table = &self.tables[&host];
                 let heard = self.tables.values().any(|other| {
@@ -267,13 +268,14 @@ impl Watch {
         if !self.deaths.insert((member.id, member.incarnation)) {
             return;
         }
-        let settled = |h| self.skies.are_good_for(h, self.now, SETTLED);
+        let victim = |host| self.skies.are_good_for(host, self.now, SETTLED);
+        let accuser = |host| self.skies.can_be_reached_for(host, self.now, SETTLED);
         let Some(life) = self.truth.life(member.id) else {
             return;
         };
         let current = member.incarnation >= life.first;
         let there = life.runs || life.farewell_heard;
-        if there && current && settled(host) && settled(life.host) {
+        if there && current && accuser(host) && victim(life.host) {
             let state = if life.runs { "runs" } else { "has left" };
             let by = host.0;
             self.fails(Promise::NoFalseDeath, || {
@@ -392,10 +394,14 @@ impl Watch {
                 }
             }
             for member in table.members.values() {
-                if self.truth.life(member.id).is_some_and(|life| life.runs) {
+                let left = self.left_anywhere(member.id);
+                let gone = self.truth.life(member.id).is_some_and(|life| {
+                    let noticed = if left { HEALED } else { NOTICED };
+                    !life.runs && self.now.since(life.since) > noticed
+                });
+                if !gone {
                     continue;
                 }
-                let left = self.left_anywhere(member.id);
                 if matches!(member.state, State::Alive | State::Suspect) {
                     let what = format!("host {} sees {}, who is gone", host.0, brief(member));
                     let promise = [Promise::HealsCompletely, Promise::LeftStaysLeft];

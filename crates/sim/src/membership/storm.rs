@@ -31,7 +31,7 @@ pub struct Storm {
 /// How long things go wrong in a drawn storm.
 const STORMY: Duration = Duration::from_secs(60);
 /// How long nothing goes wrong afterwards.
-const CALM: Duration = Duration::from_secs(40);
+const CALM: Duration = Duration::from_secs(50);
 
 impl Storm {
     /// Nothing happens to `hosts` nodes for `span`.

@@ -121,7 +121,10 @@ impl Truth {
 #[derive(Debug, Default)]
 pub(super) struct Skies {
     weather: Time,
+    /// Since when each can be reached by the others.
     hosts: BTreeMap<Host, Time>,
+    /// Since when each has not stood still.
+    awake: BTreeMap<Host, Time>,
 }
 
 /// What a host needs to be found again after it has moved.
@@ -152,7 +155,10 @@ impl Skies {
                     self.good_from(Some(host), at + *span);
                 }
             }
-            Fault::Pause(host, span) => self.good_from(Some(*host), at + *span),
+            Fault::Pause(host, span) => {
+                let until = self.awake.entry(*host).or_default();
+                *until = (*until).max(at + *span);
+            }
             Fault::Heal => {
                 for from in self.hosts.values_mut() {
                     *from = at.min(*from);
@@ -162,8 +168,14 @@ impl Skies {
         }
     }
 
-    /// Whether a host could reach the others all this time.
+    /// Whether a host could be reached all this time, and did not stand still.
     pub(super) fn are_good_for(&self, host: Host, now: Time, span: Duration) -> bool {
+        let awake = self.awake.get(&host).copied().unwrap_or_default();
+        awake + span <= now && self.can_be_reached_for(host, now, span)
+    }
+
+    /// Whether a host could be reached all this time, when it didn't stand still.
+    pub(super) fn can_be_reached_for(&self, host: Host, now: Time, span: Duration) -> bool {
         let from = self.hosts.get(&host).copied().unwrap_or_default();
         from.max(self.weather) + span <= now
     }

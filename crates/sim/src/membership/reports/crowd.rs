@@ -176,7 +176,9 @@ impl Crowd {
                 self.set(host, of, None);
                 return None;
             }
-            Word::Refused(_) | Word::Left => return None,
+            Word::Refused(_) | Word::Left | Word::Accused(..) | Word::MassLoss(..) => {
+                return None;
+            }
         };
         let of = self.hosts[&member.id];
         self.set(host, of, Some(member.state));

@@ -1,0 +1,105 @@
+//! Every way of breaking membership on purpose is caught by the promise that it breaks.
+
+use ::membership::Mutation;
+use base::{Duration, Time};
+use sim::cluster::{DiskAfter, Fault, Host, Link};
+use sim::membership::{Flaw, Promise, Storm, Trouble, run};
+
+/// The seeds that a mutant may take to be caught.
+const SEEDS: u64 = 300;
+
+fn is_caught_by(flaw: Flaw, promise: Promise, draw: impl Fn(u64) -> Storm) {
+    let mut others = Vec::new();
+    for seed in 0..SEEDS {
+        let storm = draw(seed);
+        match run(&storm, Some(flaw), 0).broken {
+            Some(broken) if broken.promise == promise => {
+                let honest = run(&storm, None, 0).broken;
+                assert_eq!(honest, None, "seed {seed} breaks without the flaw too");
+                return;
+            }
+            Some(broken) => others.push(broken.promise),
+            None => {}
+        }
+    }
+    panic!("{flaw:?} survived {promise:?} on {SEEDS} seeds; caught by {others:?}");
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn at(second: u64, fault: Fault) -> (Time, Trouble) {
+    (Time::ZERO + seconds(second), Trouble::Fault(fault))
+}
+
+/// `hosts` nodes on links that lose a tenth, the first of which stands still for 5 s in every 20.
+fn with_a_staller(seed: u64, hosts: u32) -> Storm {
+    let mut storm = Storm::calm(seed, hosts, seconds(600));
+    storm.plan.link = Link::lossy(100);
+    for second in (20..580).step_by(20) {
+        let pause = Fault::Pause(Host(0), seconds(5));
+        storm.troubles.push(at(second, pause));
+    }
+    storm
+}
+
+/// Six nodes that are cut in two halves for two minutes, and nobody tells them of each other.
+fn long_apart(seed: u64) -> Storm {
+    let mut storm = Storm::calm(seed, 6, seconds(200));
+    storm.plan.calm_from = Time::ZERO + seconds(150);
+    let half = (0..3).map(Host).collect();
+    let cut = Fault::Partition(half, seconds(120));
+    storm.troubles.push(at(20, cut));
+    storm
+}
+
+/// Five nodes, of which one dies and comes back within a second.
+fn back_at_once(seed: u64) -> Storm {
+    let mut storm = Storm::calm(seed, 5, seconds(60));
+    let crash = Fault::Crash(Host(2), seconds(1), DiskAfter::Kept);
+    storm.troubles.push(at(20, crash));
+    storm
+}
+
+#[test]
+fn who_may_not_object_stays_dead() {
+    let flaw = Flaw::Core(Mutation::NoRefutation);
+    is_caught_by(flaw, Promise::HealsCompletely, long_apart);
+}
+
+#[test]
+fn who_may_not_object_dies_of_a_lost_datagram() {
+    let flaw = Flaw::Core(Mutation::NoRefutation);
+    is_caught_by(flaw, Promise::NoFalseDeath, |seed| with_a_staller(seed, 12));
+}
+
+#[test]
+fn a_life_that_starts_from_the_same_incarnation_is_behind_the_last_one() {
+    let flaw = Flaw::LostIncarnation;
+    is_caught_by(flaw, Promise::OnlyTheSubjectRaises, back_at_once);
+}
+
+#[test]
+fn a_suspicion_that_waits_for_nobody_kills_the_innocent() {
+    let flaw = Flaw::Core(Mutation::FixedSuspicion);
+    is_caught_by(flaw, Promise::NoFalseDeath, |seed| with_a_staller(seed, 12));
+}
+
+#[test]
+fn who_does_not_doubt_itself_kills_the_innocent() {
+    let flaw = Flaw::Core(Mutation::NoNacks);
+    is_caught_by(flaw, Promise::NoFalseDeath, |seed| with_a_staller(seed, 12));
+}
+
+#[test]
+fn who_takes_its_own_pause_for_silence_kills_the_innocent() {
+    let flaw = Flaw::Core(Mutation::BlindToStalls);
+    is_caught_by(flaw, Promise::NoFalseDeath, |seed| with_a_staller(seed, 12));
+}
+
+#[test]
+fn who_forgets_the_dead_never_finds_them_again() {
+    let flaw = Flaw::Core(Mutation::ForgetsDeadSoon);
+    is_caught_by(flaw, Promise::HealsCompletely, long_apart);
+}
