@@ -116,8 +116,8 @@ fn staller(arguments: &Arguments) {
         "each ≤ 2 s",
         met,
     );
-    let figure = spread(&report.usable_again);
-    let met = report.usable_again.longest() <= Duration::from_secs(2);
+    let figure = spread(&report.dead_no_more);
+    let met = report.dead_no_more.longest() <= Duration::from_secs(2);
     row(
         "  the staller dead in no table any more",
         count,

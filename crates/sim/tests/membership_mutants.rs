@@ -9,7 +9,7 @@ use sim::membership::{Flaw, Promise, Storm, Trouble, run};
 const SEEDS: u64 = 300;
 
 fn is_caught_by(flaw: Flaw, promise: Promise, draw: impl Fn(u64) -> Storm) {
-    let mut others = Vec::new();
+    let mut others = std::collections::BTreeMap::new();
     for seed in 0..SEEDS {
         let storm = draw(seed);
         match run(&storm, Some(flaw), 0).broken {
@@ -18,7 +18,7 @@ fn is_caught_by(flaw: Flaw, promise: Promise, draw: impl Fn(u64) -> Storm) {
                 assert_eq!(honest, None, "seed {seed} breaks without the flaw too");
                 return;
             }
-            Some(broken) => others.push(broken.promise),
+            Some(broken) => *others.entry(broken.promise).or_insert(0) += 1,
             None => {}
         }
     }

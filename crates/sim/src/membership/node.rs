@@ -8,9 +8,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ::membership::{
-    Config, Incarnation, Input, Member, Membership, Meta, Mutation, Output, State,
-};
+use ::membership::{Config, Incarnation, Input, Member, Membership, Meta, Mutation, Output, State};
 use base::{NodeId, Rng, Time, Way};
 
 use crate::cluster::{Boot, Effect, Host, Node};

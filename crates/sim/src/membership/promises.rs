@@ -12,7 +12,7 @@ use base::{Duration, NodeId, Time};
 
 use super::node::{Call, PACKET_SIZE, Peer, Word};
 use super::truth::{Skies, Truth};
-use crate::cluster::{Happened, Host, Step, World};
+use crate::cluster::{Happened, Host, Plan, Step, World};
 
 /// One promise of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ pub enum Promise {
     /// A dead process is not held alive for long by anybody who can reach the others.
     DeathIsNoticed,
     /// When nothing is wrong any more, every running node finds exactly the running ones alive,
-    /// as they describe themselves.
+    /// as they describe themselves. While links lose datagrams: nobody holds one of them for gone.
     HealsCompletely,
     /// Who has left stays so, and is not alive or dead in anybody's table once all have talked.
     LeftStaysLeft,
@@ -93,6 +93,8 @@ pub(super) struct Watch {
     /// Each declared death, once.
     deaths: BTreeSet<(NodeId, Incarnation)>,
     calm_from: Time,
+    /// Whether datagrams are lost even when it is calm.
+    rains: bool,
     /// When the cluster must be whole, unless something happens before.
     whole_by: Time,
     /// Whether something was said since the last look at the whole.
@@ -101,7 +103,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(calm_from: Time) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let calm_from = plan.calm_from;
         Self {
             broken: None,
             now: Time::ZERO,
@@ -110,6 +113,7 @@ impl Watch {
             tables: BTreeMap::new(),
             deaths: BTreeSet::new(),
             calm_from,
+            rains: plan.link.loss > 0,
             whole_by: calm_from + HEALED,
             news: true,
             ticks: (None, Time::ZERO, 0),
@@ -387,7 +391,8 @@ impl Watch {
             for other in self.tables.values() {
                 let own = &other.members[&other.of];
                 let seen = table.members.get(&other.of);
-                if seen != Some(own) {
+                let there = seen.is_some_and(|m| matches!(m.state, State::Alive | State::Suspect));
+                if seen != Some(own) && !(self.rains && there) {
                     let seen = seen.map_or_else(|| "nothing".to_owned(), brief);
                     let what = format!("host {} sees {seen}, who is {}", host.0, brief(own));
                     return Some((Promise::HealsCompletely, what));

@@ -34,8 +34,7 @@ const FOR_GOOD: Duration = Duration::from_secs(1_000_000);
 /// and the trace keeps the last `keep` lines.
 #[must_use]
 pub fn run(storm: &Storm, flaw: Option<Flaw>, keep: usize) -> Course {
-    let plan = storm.plan.clone();
-    let mut watch = Watch::new(plan.calm_from);
+    let mut watch = Watch::new(&storm.plan);
     let mut room = Room::new(storm, flaw);
     let mut trace = Trace::new(keep);
     let mut steps = 0;

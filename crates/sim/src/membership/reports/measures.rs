@@ -32,10 +32,10 @@ pub struct Stalls {
     pub suspicions: u64,
     /// How often the staller itself was declared dead in somebody's table.
     pub staller_deaths: u64,
-    /// From each wake until everybody holds it for alive for good.
+    /// From each wake until everybody held it for alive at once.
     pub alive_again: Spans,
-    /// From each wake until nobody holds it for dead for good.
-    pub usable_again: Spans,
+    /// From each wake until nobody held it for dead any more, up to the next stall.
+    pub dead_no_more: Spans,
 }
 
 /// A crash until every other node holds the crashed one for dead; `crashes` times in one crowd,
@@ -124,7 +124,8 @@ fn one_stall(
     crowd.pass(at);
     report.stalls += 1;
     let all = crowd.size();
-    let (mut alive, mut usable) = (Since::new(wake), Since::new(wake));
+    let mut alive = None;
+    let mut dead_no_more = Since(wake, true);
     while crowd.world.now() < until {
         let Some((now, turns)) = crowd.step() else {
             break;
@@ -138,22 +139,20 @@ fn one_stall(
             }
         }
         if now >= wake {
-            alive.is(now, crowd.alive(staller) == all);
-            usable.is(now, crowd.dead(staller) == 0);
+            let everywhere = crowd.alive(staller) == all;
+            alive = alive.or_else(|| everywhere.then_some(now));
+            dead_no_more.is(now, crowd.dead(staller) == 0);
         }
     }
-    report.alive_again.push(alive.after(wake, until));
-    report.usable_again.push(usable.after(wake, until));
+    report.alive_again.push(alive.unwrap_or(until).since(wake));
+    let span = dead_no_more.after(wake, until);
+    report.dead_no_more.push(span);
 }
 
 /// Since when something has held without a break.
 struct Since(Time, bool);
 
 impl Since {
-    const fn new(at: Time) -> Self {
-        Self(at, true)
-    }
-
     const fn is(&mut self, now: Time, holds: bool) {
         if holds && !self.1 {
             self.0 = now;
