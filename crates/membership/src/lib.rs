@@ -7,6 +7,8 @@
 
 mod alarms;
 mod awareness;
+#[cfg(test)]
+mod campaign;
 mod config;
 mod counters;
 mod input;

@@ -39,7 +39,6 @@ fn a_crash_is_known_to_all_within_six_seconds() {
         worst.push(deaths.last().expect("29 of them").0.since(from));
     }
     worst.sort_unstable();
-    eprintln!("median {:?} worst {:?}", worst[30], worst[59]);
     assert!(
         worst[30] <= seconds(4) && worst[59] <= seconds(7),
         "{worst:?}"

@@ -85,7 +85,7 @@ fn least(n: usize, probe_every: Duration) -> Duration {
 fn log2_sixteenths(n: usize) -> u32 {
     let n = u64::try_from(n).unwrap_or(u64::MAX).clamp(1, 1 << 32);
     let whole = n.ilog2();
-    let part = (n * 16 >> whole) - 16;
+    let part = ((n * 16) >> whole) - 16;
     whole * 16 + u32::try_from(part).expect("below sixteen")
 }
 

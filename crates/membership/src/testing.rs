@@ -48,6 +48,8 @@ pub(crate) struct World {
     /// Nodes of different sides do not hear each other.
     pub(crate) sides: BTreeMap<SocketAddr, u8>,
     pub(crate) bytes: u64,
+    dues: BTreeSet<(Time, SocketAddr)>,
+    due_of: BTreeMap<SocketAddr, Time>,
 }
 
 impl World {
@@ -63,6 +65,8 @@ impl World {
             stopped: BTreeMap::new(),
             sides: BTreeMap::new(),
             bytes: 0,
+            dues: BTreeSet::new(),
+            due_of: BTreeMap::new(),
         }
     }
 
@@ -96,22 +100,25 @@ impl World {
         let node = self.nodes.get_mut(&at).expect("a node that runs");
         node.handle(self.now, input);
         let id = node.me().id;
-        while let Some(output) = node.poll() {
-            if let Output::Send(to, way, bytes) = output {
-                let lost = self.rng.chance(if way == Way::Stream {
-                    self.loss / 2
-                } else {
-                    self.loss
-                });
-                self.bytes += bytes.len() as u64;
-                let delay = Duration::from_micros(200 + self.rng.below(1_800));
-                self.count += 1;
-                if !lost {
-                    self.flights
-                        .insert((self.now + delay, self.count), (at, to, way, bytes));
-                }
-            } else {
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll()).collect();
+        self.note(at);
+        for output in outputs {
+            let Output::Send(to, way, bytes) = output else {
                 self.seen.push((self.now, id, output));
+                continue;
+            };
+            self.bytes += bytes.len() as u64;
+            let loss = if way == Way::Stream {
+                self.loss / 2
+            } else {
+                self.loss
+            };
+            let lost = self.rng.chance(loss);
+            let delay = Duration::from_micros(200 + self.rng.below(1_800));
+            self.count += 1;
+            if !lost {
+                self.flights
+                    .insert((self.now + delay, self.count), (at, to, way, bytes));
             }
         }
     }
@@ -131,11 +138,24 @@ impl World {
 
     fn next(&self) -> Option<Time> {
         let flight = self.flights.keys().next().map(|&(at, _)| at);
-        let due = self.nodes.iter().filter_map(|(at, node)| {
-            let due = node.deadline()?;
-            Some(self.stopped.get(at).map_or(due, |&until| due.max(until)))
-        });
-        due.chain(flight).min()
+        self.dues
+            .first()
+            .map(|&(at, _)| at)
+            .into_iter()
+            .chain(flight)
+            .min()
+    }
+
+    /// Notes when node `at` wants to be called, not before it runs again.
+    fn note(&mut self, at: SocketAddr) {
+        if let Some(old) = self.due_of.remove(&at) {
+            self.dues.remove(&(old, at));
+        }
+        if let Some(due) = self.nodes.get(&at).and_then(Membership::deadline) {
+            let due = self.stopped.get(&at).map_or(due, |&until| due.max(until));
+            self.dues.insert((due, at));
+            self.due_of.insert(at, due);
+        }
     }
 
     fn step(&mut self) {
@@ -151,12 +171,13 @@ impl World {
             }
             return;
         }
-        let due = |(at, node): (&SocketAddr, &Membership)| {
-            let late = self.stopped.get(at).is_none_or(|&until| until <= self.now);
-            (late && node.deadline().is_some_and(|due| due <= self.now)).then_some(*at)
-        };
-        if let Some(at) = self.nodes.iter().find_map(due) {
-            self.give(at, Input::Tick);
+        if let Some((_, at)) = self.dues.first().copied() {
+            let until = self.stopped.get(&at).filter(|&&until| until > self.now);
+            if until.is_none() && self.nodes.contains_key(&at) {
+                self.give(at, Input::Tick);
+            } else {
+                self.note(at);
+            }
         }
     }
 
