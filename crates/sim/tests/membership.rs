@@ -43,12 +43,12 @@ fn promises_hold(seeds: u64, draw: impl Fn(u64) -> Storm) {
 
 #[test]
 fn every_promise_holds_whatever_goes_wrong() {
-    promises_hold(seeds(600), Storm::draw);
+    promises_hold(seeds(2_000), Storm::draw);
 }
 
 #[test]
 fn nobody_that_can_be_reached_is_called_dead_in_the_rain() {
-    promises_hold(seeds(300), Storm::rainy);
+    promises_hold(seeds(1_000), Storm::rainy);
 }
 
 #[test]

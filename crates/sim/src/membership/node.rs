@@ -52,6 +52,10 @@ pub enum Flaw {
     Core(Mutation),
     /// Every life starts from the same incarnation.
     LostIncarnation,
+    /// Who leaves goes without a word.
+    Abrupt,
+    /// Suspicions are not said.
+    Tacit,
 }
 
 /// Where the identity lies on the disk.
@@ -66,6 +70,7 @@ pub struct Peer {
     early: Vec<Input>,
     effects: VecDeque<Effect<Word>>,
     largest: [usize; 2],
+    flaw: Option<Flaw>,
 }
 
 impl Peer {
@@ -99,6 +104,7 @@ impl Peer {
             early: Vec::new(),
             effects: VecDeque::new(),
             largest: [0; 2],
+            flaw,
         };
         if id.is_some() {
             peer.begin(boot.now);
@@ -164,6 +170,11 @@ impl Node for Peer {
     }
 
     fn call(&mut self, now: Time, call: Call) {
+        if call == Call::Leave && self.flaw == Some(Flaw::Abrupt) {
+            self.core = None;
+            self.effects.push_back(Effect::Say(Word::Left));
+            return;
+        }
         let input = match call {
             Call::Join(addresses) => Input::Join(addresses),
             Call::Leave => Input::Leave,
@@ -198,7 +209,12 @@ impl Node for Peer {
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);
         }
-        Some(match self.core.as_mut()?.poll()? {
+        let output = self.core.as_mut()?.poll()?;
+        let suspects = matches!(&output, Output::Changed(m) if m.state == State::Suspect);
+        if suspects && self.flaw == Some(Flaw::Tacit) {
+            return self.poll();
+        }
+        Some(match output {
             Output::Send(to, way, bytes) => {
                 self.measure(way, bytes.len());
                 Effect::Send(to, way, bytes)

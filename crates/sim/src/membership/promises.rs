@@ -4,7 +4,7 @@
 //! ever said of itself) beside each node's table, and names the first promise that broke. Every
 //! intermediate transition is looked at: an illegal one that a later one hides is still found.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use ::membership::{Incarnation, Member, State};
@@ -25,10 +25,13 @@ pub enum Promise {
     OnlyTheSubjectRaises,
     /// Every change of a table is said.
     EveryChangeIsSaid,
-    /// A member that runs, does not stand still and can be reached is not declared dead by
-    /// another that can be reached, even one that stands still at times; and one that has said
-    /// farewell is not dead but left.
+    /// A member that runs, does not stand still and has good links to a majority is not declared
+    /// dead by another that is not cut off, even one that stands still at times or has bad links;
+    /// and one that has said farewell is not dead but left.
     NoFalseDeath,
+    /// Nobody accuses running members more than a few times a minute: who hears badly doubts
+    /// itself first.
+    DoubtsItself,
     /// A dead process is not held alive for long by anybody who can reach the others.
     DeathIsNoticed,
     /// When nothing is wrong any more, every running node finds exactly the running ones alive,
@@ -64,6 +67,8 @@ impl fmt::Display for Broken {
 /// How long things must have been good before a declared death counts as false: longer than any
 /// suspicion that began while they were bad.
 const SETTLED: Duration = Duration::from_secs(20);
+/// How often a node may accuse members that run, within a minute.
+const ACCUSATIONS: usize = 15;
 /// How long a dead process may be held alive by a node that can reach the others.
 const NOTICED: Duration = Duration::from_secs(30);
 /// How long the cluster may take to be whole again.
@@ -80,6 +85,8 @@ struct Table {
     members: BTreeMap<NodeId, Member>,
     /// Since when a member has been known at its incarnation.
     learned: BTreeMap<NodeId, Time>,
+    /// When it accused members that ran, within the last minute.
+    accused: VecDeque<Time>,
 }
 
 /// All that has been seen so far.
@@ -109,7 +116,7 @@ impl Watch {
             broken: None,
             now: Time::ZERO,
             truth: Truth::default(),
-            skies: Skies::default(),
+            skies: Skies::new(plan.hosts),
             tables: BTreeMap::new(),
             deaths: BTreeSet::new(),
             calm_from,
@@ -156,7 +163,7 @@ impl Watch {
     fn follow_the_world(&mut self, world: &World<Peer>, step: &Step<Peer>) {
         match &step.what {
             Happened::Booted => {
-                self.skies.good_from(step.host, step.at);
+                self.skies.whole_from(step.host, step.at);
                 self.disturbed();
             }
             Happened::Crashed => self.gone(world),
@@ -165,7 +172,7 @@ impl Watch {
                 self.disturbed();
             }
             Happened::Faulted(fault) => {
-                self.skies.fault(step.at, fault, world.plan().hosts);
+                self.skies.fault(step.at, fault);
                 self.gone(world);
             }
             Happened::Called(Call::Join(_)) => {}
@@ -193,16 +200,17 @@ impl Watch {
                 table.members.remove(id);
                 table.learned.remove(id);
             }
-            Word::Refused(_) | Word::Accused(..) | Word::MassLoss(..) => {}
-            Word::Left => {
-                let table = &self.tables[&host];
-                let heard = self.tables.values().any(|other| {
-                    let known = other.members.get(&table.of);
-                    other.of != table.of && known.is_some_and(|m| m.state == State::Left)
-                });
-                self.truth.said_farewell(table.of, heard);
-            }
+            Word::Accused(whom, by, _) => self.accused(host, *whom, *by),
+            Word::Refused(_) | Word::MassLoss(..) => {}
+            Word::Left => self.farewell(host),
         }
+    }
+
+    fn farewell(&mut self, host: Host) {
+        let table = &self.tables[&host];
+        let mut known = table.members.values();
+        let company = known.any(|m| m.id != table.of && m.state == State::Alive);
+        self.truth.said_farewell(table.of, company);
     }
 
     fn begin(&mut self, host: Host, me: &Member) {
@@ -218,6 +226,7 @@ impl Watch {
             of: me.id,
             members: BTreeMap::from([(me.id, me.clone())]),
             learned: BTreeMap::new(),
+            accused: VecDeque::new(),
         };
         self.tables.insert(host, table);
     }
@@ -239,6 +248,31 @@ impl Watch {
             table.learned.insert(member.id, now);
         }
         self.one_name(host, member);
+    }
+
+    fn accused(&mut self, host: Host, whom: NodeId, by: NodeId) {
+        let runs = self.truth.life(whom).is_some_and(|life| life.runs);
+        let now = self.now;
+        let table = self.tables.get_mut(&host).expect("speaks, so it began");
+        if !runs || by != table.of {
+            return;
+        }
+        let minute = Duration::from_secs(60);
+        while table
+            .accused
+            .pop_front_if(|at| now.since(*at) > minute)
+            .is_some()
+        {}
+        table.accused.push_back(now);
+        let count = table.accused.len();
+        if count > ACCUSATIONS {
+            self.fails(Promise::DoubtsItself, || {
+                format!(
+                    "host {} accuses running members {count} times in a minute",
+                    host.0
+                )
+            });
+        }
     }
 
     fn legal(&mut self, host: Host, of: NodeId, member: &Member) {
@@ -273,12 +307,12 @@ impl Watch {
             return;
         }
         let victim = |host| self.skies.are_good_for(host, self.now, SETTLED);
-        let accuser = |host| self.skies.can_be_reached_for(host, self.now, SETTLED);
+        let accuser = |host| self.skies.are_whole_for(host, self.now, SETTLED);
         let Some(life) = self.truth.life(member.id) else {
             return;
         };
         let current = member.incarnation >= life.first;
-        let there = life.runs || life.farewell_heard;
+        let there = life.runs || life.farewell_to_others;
         if there && current && accuser(host) && victim(life.host) {
             let state = if life.runs { "runs" } else { "has left" };
             let by = host.0;

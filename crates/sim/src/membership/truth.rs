@@ -1,7 +1,7 @@
 //! What is really so: who runs, what each member ever said of itself, and which hosts can reach
 //! the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use ::membership::{Incarnation, Member, Meta, State};
@@ -21,9 +21,9 @@ pub(super) struct Life {
     pub(super) first: Incarnation,
     /// The newest that it ever claimed.
     claimed: Incarnation,
-    /// Whether its process ended after a farewell that another one heard.
-    pub(super) farewell_heard: bool,
     farewell: bool,
+    /// Whether its process ended after a farewell to some that it held for alive.
+    pub(super) farewell_to_others: bool,
     /// What it said of itself at each incarnation.
     said: BTreeMap<Incarnation, (SocketAddr, Meta)>,
 }
@@ -42,12 +42,12 @@ impl Truth {
             since: now,
             first: me.incarnation,
             claimed: me.incarnation,
-            farewell_heard: false,
             farewell: false,
+            farewell_to_others: false,
             said: BTreeMap::new(),
         });
         (life.runs, life.since, life.first) = (true, now, me.incarnation);
-        (life.farewell, life.farewell_heard) = (false, false);
+        (life.farewell, life.farewell_to_others) = (false, false);
         self.claimed(me);
         before.filter(|before| *before >= me.incarnation)
     }
@@ -67,9 +67,9 @@ impl Truth {
         }
     }
 
-    pub(super) fn said_farewell(&mut self, id: NodeId, heard: bool) {
+    pub(super) fn said_farewell(&mut self, id: NodeId, to_others: bool) {
         if let Some(life) = self.0.get_mut(&id) {
-            (life.farewell, life.farewell_heard) = (true, heard);
+            (life.farewell, life.farewell_to_others) = (true, to_others);
         }
     }
 
@@ -118,41 +118,58 @@ impl Truth {
 }
 
 /// Which hosts can reach the others, and since when.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Skies {
+    size: usize,
     weather: Time,
-    /// Since when each can be reached by the others.
-    hosts: BTreeMap<Host, Time>,
+    /// Since when nothing is cut off from each.
+    whole: BTreeMap<Host, Time>,
     /// Since when each has not stood still.
     awake: BTreeMap<Host, Time>,
+    /// Links with troubles of their own.
+    rough: BTreeSet<(Host, Host)>,
+    /// Since when each has had good links to a majority, if it has.
+    dry: BTreeMap<Host, Time>,
 }
 
 /// What a host needs to be found again after it has moved.
 const FOUND_AGAIN: Duration = Duration::from_secs(10);
+const NEVER: Time = Time(u64::MAX);
 
 impl Skies {
-    pub(super) fn good_from(&mut self, host: Option<Host>, at: Time) {
+    pub(super) const fn new(size: u32) -> Self {
+        Self {
+            size: size as usize,
+            weather: Time::ZERO,
+            whole: BTreeMap::new(),
+            awake: BTreeMap::new(),
+            rough: BTreeSet::new(),
+            dry: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn whole_from(&mut self, host: Option<Host>, at: Time) {
         if let Some(host) = host {
-            let from = self.hosts.entry(host).or_default();
+            let from = self.whole.entry(host).or_default();
             *from = at.max(*from);
         }
     }
 
     pub(super) fn moved(&mut self, host: Option<Host>, at: Time) {
-        self.good_from(host, at + FOUND_AGAIN);
+        self.whole_from(host, at + FOUND_AGAIN);
     }
 
-    pub(super) fn fault(&mut self, at: Time, fault: &Fault, hosts: u32) {
+    pub(super) fn fault(&mut self, at: Time, fault: &Fault) {
         match fault {
-            Fault::Weather(link) if !is_fair(link) => self.weather = Time(u64::MAX),
+            Fault::Weather(link) if !is_fair(link) => self.weather = NEVER,
             Fault::Weather(_) => self.weather = self.weather.min(at),
             Fault::Rough(from, to, link) if !is_fair(link) => {
-                self.good_from(Some(*from), Time(u64::MAX));
-                self.good_from(Some(*to), Time(u64::MAX));
+                self.rough.insert((*from, *to));
+                self.look_at_links(at);
             }
             Fault::Partition(_, span) | Fault::OneWay(_, _, span) => {
-                for host in (0..hosts).map(Host) {
-                    self.good_from(Some(host), at + *span);
+                for host in self.hosts() {
+                    self.whole_from(Some(host), at + *span);
                 }
             }
             Fault::Pause(host, span) => {
@@ -160,7 +177,9 @@ impl Skies {
                 *until = (*until).max(at + *span);
             }
             Fault::Heal => {
-                for from in self.hosts.values_mut() {
+                self.rough.clear();
+                self.look_at_links(at);
+                for from in self.whole.values_mut() {
                     *from = at.min(*from);
                 }
             }
@@ -168,15 +187,36 @@ impl Skies {
         }
     }
 
-    /// Whether a host could be reached all this time, and did not stand still.
-    pub(super) fn are_good_for(&self, host: Host, now: Time, span: Duration) -> bool {
-        let awake = self.awake.get(&host).copied().unwrap_or_default();
-        awake + span <= now && self.can_be_reached_for(host, now, span)
+    fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
+        (0..u32::try_from(self.size).expect("was a u32")).map(Host)
     }
 
-    /// Whether a host could be reached all this time, when it didn't stand still.
-    pub(super) fn can_be_reached_for(&self, host: Host, now: Time, span: Duration) -> bool {
-        let from = self.hosts.get(&host).copied().unwrap_or_default();
+    fn look_at_links(&mut self, at: Time) {
+        for host in self.hosts() {
+            let rough = |other: &Host| {
+                self.rough.contains(&(host, *other)) || self.rough.contains(&(*other, host))
+            };
+            let good = self.size - self.hosts().filter(rough).count();
+            let from = self.dry.entry(host).or_default();
+            if good * 2 <= self.size {
+                *from = NEVER;
+            } else if *from == NEVER {
+                *from = at;
+            }
+        }
+    }
+
+    /// Whether a host has had good links to a majority all this time, and did not stand still.
+    pub(super) fn are_good_for(&self, host: Host, now: Time, span: Duration) -> bool {
+        let awake = self.awake.get(&host).copied().unwrap_or_default();
+        let dry = self.dry.get(&host).copied().unwrap_or_default();
+        awake.max(dry) + span <= now && self.are_whole_for(host, now, span)
+    }
+
+    /// Whether nothing was cut off from a host all this time, however bad its links and however
+    /// often it stood still.
+    pub(super) fn are_whole_for(&self, host: Host, now: Time, span: Duration) -> bool {
+        let from = self.whole.get(&host).copied().unwrap_or_default();
         from.max(self.weather) + span <= now
     }
 }
