@@ -159,3 +159,30 @@ fn who_goes_without_a_word_is_taken_for_dead() {
 fn a_change_that_is_not_said_is_seen() {
     is_caught_by(Flaw::Tacit, Promise::EveryChangeIsSaid, back_at_once);
 }
+
+#[test]
+fn a_suspicion_that_ends_without_an_objection_is_not_legal() {
+    is_caught_by(Flaw::Fickle, Promise::LegalTransitions, with_a_staller);
+}
+
+#[test]
+fn who_looks_seldom_notices_a_death_too_late() {
+    is_caught_by(Flaw::Sluggish, Promise::DeathIsNoticed, |seed| {
+        let mut storm = ever_stormy(seed, 5, seconds(120));
+        let crash = Fault::Crash(Host(2), seconds(1_000), DiskAfter::Kept);
+        storm.troubles.push(at(20, crash));
+        storm
+    });
+}
+
+#[test]
+fn datagrams_above_their_size_are_seen() {
+    is_caught_by(Flaw::Bulky, Promise::Bounded, |seed| {
+        Storm::calm(seed, 60, seconds(20))
+    });
+}
+
+#[test]
+fn a_node_that_never_waits_is_seen() {
+    is_caught_by(Flaw::Restless, Promise::Rest, back_at_once);
+}

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ::membership::{Config, Incarnation, Input, Member, Membership, Meta, Mutation, Output, State};
-use base::{NodeId, Rng, Time, Way};
+use base::{Duration, NodeId, Rng, Time, Way};
 
 use crate::cluster::{Boot, Effect, Host, Node};
 
@@ -56,6 +56,14 @@ pub enum Flaw {
     Abrupt,
     /// Suspicions are not said.
     Tacit,
+    /// Every suspicion is said to be over at once, in the same incarnation.
+    Fickle,
+    /// Members are probed once in half a minute.
+    Sluggish,
+    /// Datagrams may have four times their size.
+    Bulky,
+    /// Something is always due.
+    Restless,
 }
 
 /// Where the identity lies on the disk.
@@ -95,8 +103,11 @@ impl Peer {
             meta: meta_of(boot.host),
         };
         let mut config = Config::lan(me, boot.seed);
-        if let Some(Flaw::Core(mutation)) = flaw {
-            config.mutation = mutation;
+        match flaw {
+            Some(Flaw::Core(mutation)) => config.mutation = mutation,
+            Some(Flaw::Sluggish) => config.probe_every = Duration::from_secs(30),
+            Some(Flaw::Bulky) => config.packet_size = 4 * PACKET_SIZE,
+            _ => {}
         }
         let mut peer = Self {
             config,
@@ -202,7 +213,9 @@ impl Node for Peer {
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.core.as_ref()?.deadline()
+        let due = self.core.as_ref()?.deadline()?;
+        let restless = self.flaw == Some(Flaw::Restless);
+        Some(if restless { Time::ZERO } else { due })
     }
 
     fn poll(&mut self) -> Option<Effect<Word>> {
@@ -213,6 +226,14 @@ impl Node for Peer {
         let suspects = matches!(&output, Output::Changed(m) if m.state == State::Suspect);
         if suspects && self.flaw == Some(Flaw::Tacit) {
             return self.poll();
+        }
+        if suspects
+            && self.flaw == Some(Flaw::Fickle)
+            && let Output::Changed(member) = &output
+        {
+            let mut member = member.clone();
+            member.state = State::Alive;
+            self.effects.push_back(Effect::Say(Word::Changed(member)));
         }
         Some(match output {
             Output::Send(to, way, bytes) => {
