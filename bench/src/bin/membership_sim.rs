@@ -42,13 +42,16 @@ const CRASHES_EACH: u32 = 20;
 /// The loss that the goals speak of, in thousandths.
 const LOSS: u64 = 100;
 
+/// One part of the table: its name on the command line, and what prints its rows.
+type Part = (&'static str, fn(&Arguments));
+
 fn main() {
     let arguments = Arguments::parse();
     println!(
         "{:<58} {:>6}  {:<44} goal",
         "membership, simulated", "count", "figure"
     );
-    let parts: [(&str, fn(&Arguments)); 7] = [
+    let parts: [Part; 7] = [
         ("crash", |a| crashes(30, a.crashes, Some(4.0), 6.0)),
         ("crash-1000", |a| {
             crashes(1_000, a.crashes_1000, None, 12.0);
