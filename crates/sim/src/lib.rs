@@ -9,6 +9,7 @@ mod clock;
 pub mod cluster;
 mod disk;
 mod faults;
+pub mod membership;
 mod promises;
 mod reference;
 mod shrink;
