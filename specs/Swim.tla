@@ -27,6 +27,7 @@ CONSTANTS
     Leaves,       \* leaves at most
     Changes,      \* Describe and Moved together at most
     Boots,        \* incarnations that a restarted node may begin with
+    Single,       \* TRUE: single claims travel too, not only whole tables
     Founding,     \* TRUE: at first nobody knows anybody
     Stale,        \* TRUE: before Good, anything ever said may arrive
     Forgets,      \* how often an operator may Forget one that stopped
@@ -44,8 +45,9 @@ VARIABLES
 
 vars == <<up, table, seeking, good, said, budget>>
 
-States == {"alive", "suspect", "dead", "left"}
+States == {"alive", "suspect", "dead", "left", "forgotten"}
 Rank(s) == CASE s = "alive" -> 0 [] s = "suspect" -> 1 [] s = "dead" -> 2 [] s = "left" -> 3
+             [] s = "forgotten" -> 4
 None == [state |-> "none", inc |-> 0]
 Entry(s, i) == [state |-> s, inc |-> i]
 Known(e) == e.state # "none"
@@ -79,9 +81,9 @@ Say == said' = IF Stale /\ ~good
                THEN said \cup {c \in {<<m, table'[n][m]>>: n \in up', m \in Nodes}: Known(c[2])}
                ELSE {}
 
-(* What `n` makes of a claim about itself.                                    *)
+(* What `n` makes of a claim about itself. Whoever leaves argues no more.     *)
 Answer(claim, own) ==
-    IF ~Beats(claim, own) THEN own
+    IF ~Beats(claim, own) \/ own.state # "alive" THEN own
     ELSE CASE Answers = "past"  -> Entry(own.state, claim.inc + 1)
            [] Answers = "equal" -> IF claim.inc = own.inc THEN Entry(own.state, claim.inc + 1) ELSE own
            [] Answers = "none"  -> own
@@ -90,6 +92,13 @@ Merged(n, m, claim, belief) ==
     IF n = m THEN Answer(claim, belief)
     ELSE IF Beats(claim, belief) THEN claim
     ELSE belief
+
+(* In a whole table a death may be old, or a partition's: whoever lives here  *)
+(* is only suspected on such word.                                            *)
+Softened(claim, belief) ==
+    IF claim.state = "dead" /\ belief.state \in {"alive", "suspect"}
+    THEN Entry("suspect", claim.inc)
+    ELSE claim
 
 -----------------------------------------------------------------------------
 (* Tick: nobody answers, so a suspicion begins ...                            *)
@@ -119,23 +128,27 @@ Calls(n) ==
 
 Talk(n, m) == n # m /\ n \in up /\ m \in up /\ (m \in Calls(n) \/ n \in Calls(m))
 
-(* Whoever has answered with all that it believes need not be sought.         *)
-Found(n, m) ==
-    seeking' = [seeking EXCEPT ![n] = IF Joining = "first" THEN {} ELSE @ \ {m}]
+(* Whoever is known need not be sought.                                       *)
+Found(n) ==
+    seeking' = [seeking EXCEPT ![n] =
+        IF Joining = "first" THEN {} ELSE {x \in @: ~Known(table'[n][x])}]
 
 (* Received: `n` hears one claim from `m`, or all that `m` believes.          *)
 Hear(n, m, x) ==
+    /\ Single
     /\ Talk(n, m)
     /\ Known(table[m][x])
     /\ Merged(n, x, table[m][x], table[n][x]) # table[n][x]
     /\ table' = [table EXCEPT ![n][x] = Merged(n, x, table[m][x], @)]
-    /\ UNCHANGED <<up, seeking, good, budget>>
+    /\ IF Joining = "first" THEN UNCHANGED seeking ELSE Found(n)
+    /\ UNCHANGED <<up, good, budget>>
     /\ Say
 
 HearAll(n, m) ==
     /\ Talk(n, m)
-    /\ table' = [table EXCEPT ![n] = [x \in Nodes |-> Merged(n, x, table[m][x], @[x])]]
-    /\ Found(n, m)
+    /\ table' = [table EXCEPT ![n] = [x \in Nodes |->
+            Merged(n, x, IF x = n THEN table[m][x] ELSE Softened(table[m][x], @[x]), @[x])]]
+    /\ Found(n)
     /\ UNCHANGED <<up, good, budget>>
     /\ Say
 
@@ -151,15 +164,18 @@ Received(n) ==
     \/ \E m \in Nodes: HearAll(n, m)
     \/ \E c \in said: HearStale(n, c)
 
-Join(n, others) ==
+(* Part of Restart here. Whoever left may come back so.                       *)
+Join(n) ==
     /\ n \in up
-    /\ seeking' = [seeking EXCEPT ![n] = @ \cup (others \ {n})]
-    /\ UNCHANGED <<up, table, good, said, budget>>
+    /\ table' = [table EXCEPT ![n][n] = IF @.state = "left" THEN Entry("alive", @.inc + 1) ELSE @]
+    /\ seeking' = [seeking EXCEPT ![n] = {m \in Nodes \ {n}: ~Known(table[n][m])}]
+    /\ UNCHANGED <<up, good, budget>>
+    /\ Say
 
 Leave(n) ==
     /\ n \in Members
     /\ Spend("leaves")
-    /\ table' = [table EXCEPT ![n][n].state = "left"]
+    /\ table' = [table EXCEPT ![n][n] = Entry("left", @.inc + 1)]
     /\ UNCHANGED <<up, seeking, good>>
     /\ Say
 
@@ -173,13 +189,14 @@ Change(n) ==
 Describe(n) == Change(n)
 Moved(n) == Change(n)
 
-(* An operator takes out one that stopped.                                    *)
+(* An operator takes out one that stopped; that travels like other news.      *)
 Forget(n, m) ==
     /\ Spend("forgets")
     /\ n \in Members /\ m \notin up
     /\ table[n][m].state \in {"dead", "left"}
-    /\ table' = [table EXCEPT ![n][m] = None]
-    /\ UNCHANGED <<up, seeking, good, said>>
+    /\ table' = [table EXCEPT ![n][m].state = "forgotten"]
+    /\ UNCHANGED <<up, seeking, good>>
+    /\ Say
 
 -----------------------------------------------------------------------------
 (* The process ends: suddenly, or after its farewell.                         *)
@@ -210,7 +227,7 @@ Good ==
 Next ==
     \/ Good
     \/ \E n \in Nodes:
-        \/ Tick(n) \/ Received(n) \/ Leave(n) \/ Describe(n) \/ Moved(n) \/ Crash(n)
+        \/ Tick(n) \/ Received(n) \/ Join(n) \/ Leave(n) \/ Describe(n) \/ Moved(n) \/ Crash(n)
         \/ \E m \in Nodes: Forget(n, m)
         \/ \E i \in Boots: Restart(n, i)
 
@@ -234,7 +251,7 @@ TypeOK ==
 Right ==
     \A n \in Members, m \in Nodes:
         IF m \in Members THEN table[n][m].state = "alive"
-        ELSE table[n][m].state \in {"dead", "left", "none"}
+        ELSE table[n][m].state \in {"dead", "left", "forgotten", "none"}
 
 (* No permanent false death once the network is good.                         *)
 Converges == <>[]Right
@@ -242,12 +259,11 @@ Converges == <>[]Right
 (* All believe the same at last.                                              *)
 Agrees == <>[](\A n, m \in Members: table[n] = table[m])
 
-(* Beliefs only rise within one life, and only an operator takes one out.     *)
+(* Beliefs only rise within one life.                                         *)
 Rises ==
     [][\A n, m \in Nodes:
         (n \in up /\ n \in up' /\ Known(table[n][m]) /\ table'[n][m] # table[n][m])
-            => \/ Beats(table'[n][m], table[n][m])
-               \/ budget'.forgets < budget.forgets /\ m \notin up /\ table'[n][m] = None]_vars
+            => Beats(table'[n][m], table[n][m])]_vars
 
 (* Nobody else raises an incarnation: others only repeat what they heard.     *)
 OnlyOneselfRaises ==
@@ -260,6 +276,6 @@ OnlyOneselfRaises ==
 LeftStays ==
     [][\A n, m \in Nodes:
         (n \in up /\ n \in up' /\ table[n][m].state = "left" /\ Known(table'[n][m]))
-            => \/ table'[n][m].state = "left"
+            => \/ table'[n][m].state \in {"left", "forgotten"}
                \/ table'[n][m].inc > table[n][m].inc]_vars
 =============================================================================
