@@ -34,6 +34,7 @@ CONSTANTS
     Below,        \* "held": entries at or below the floor come only with a whole exchange; "pushed"
     FloorSpreads, \* TRUE; FALSE: everybody keeps the floor to himself
     Clear,        \* "stable"; "early": contexts go at once
+    Prefix,       \* TRUE: a context goes only when the own vector has all that it names; FALSE
     Boot,         \* "fresh": a new origin at each doubtful boot; "one": kept when one peer knows no more; "same"
     Sends,        \* "disk": what goes out is on disk; "memory"
     Inherit       \* TRUE: a write takes over the contexts of all that it replaces; FALSE: of others' only
@@ -198,7 +199,7 @@ Write(n, key, del, old) ==
         /\ Cardinality(Written) < Writes
         /\ d[2] <= Writes
         /\ made' = [made EXCEPT ![d] = [key |-> key, del |-> del, ctx |-> ctx]]
-        /\ twice' = (twice \/ d \in Written)
+        /\ twice' = (twice \/ \E m \in Nodes: d \in Written /\ (Seen(copy[m], d) \/ Seen(disk[m], d)))
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<own, unsure, left>>
@@ -218,6 +219,10 @@ Stable(n, d) ==
                 {m \in Nodes: Disk /\ disk[m].vv[d[1]] < d[2]}) <= Absent
     /\ d[2] <= copy[n].vv[d[1]]
 
+(* Whoever asks after us must learn from our vector what the context said.    *)
+Redundant(n, d) ==
+    Prefix => \A o \in Origins: copy[n].closed[o] > 0 \/ made[d].ctx[o] <= copy[n].vv[o]
+
 Raised(c, d) == [c EXCEPT !.floor[d[1]] = Max(@, d[2])]
 
 (* Tick: what everybody has seen needs no context any more ...                *)
@@ -225,7 +230,7 @@ ClearContext(n, d) ==
     LET c == Raised([copy[n] EXCEPT !.cleared = @ \cup {d}], d)
     IN  /\ d \in copy[n].live \ copy[n].cleared
         /\ made[d].ctx # Zero
-        /\ Clear = "early" \/ Stable(n, d)
+        /\ Clear = "early" \/ (Stable(n, d) /\ Redundant(n, d))
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
@@ -237,6 +242,7 @@ Collect(n, d) ==
         /\ made[d].del
         /\ Under(n, made[d].key) = {d}
         /\ Stable(n, d)
+        /\ Redundant(n, d)
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
@@ -324,7 +330,7 @@ TypeOK ==
     /\ \A n \in Nodes: copy[n].live \subseteq Written /\ copy[n].cloud \subseteq Written
     /\ \A n \in Nodes: \A d \in copy[n].live: Seen(copy[n], d)
 
-(* No dot is used twice.                                                      *)
+(* No dot that anybody has heard of is used twice.                            *)
 NoDotTwice == ~twice
 
 (* Prefix honesty, and no lost write: what a node claims to have seen it      *)
