@@ -31,7 +31,7 @@ CONSTANTS
     (* The rules; the first value is the core's, the others are variants.     *)
     Exchange,     \* "complete"; "truncated": part of the entries, vector to the last one sent
     Reset,        \* "all": below the floor, all origins are compared; "origin": that one; "none"
-    Below,        \* "held": entries at or below the floor come only with a whole exchange; "pushed"
+    Late,         \* "wait": whose vector is below the sender's floor takes nothing but a whole exchange; "take"
     FloorSpreads, \* TRUE; FALSE: everybody keeps the floor to himself
     Clear,        \* "stable"; "early": contexts go at once
     Prefix,       \* TRUE: a context goes only when the own vector has all that it names; FALSE
@@ -71,8 +71,7 @@ Init ==
 Max(a, b) == IF a > b THEN a ELSE b
 Join(v, w) == [o \in Origins |-> Max(v[o], w[o])]
 
-(* A closed origin's number is its last one, plus one, so that 0 says open.    *)
-Seen(c, d) == d[2] <= c.vv[d[1]] \/ d \in c.cloud \/ d[2] < c.closed[d[1]]
+Seen(c, d) == d[2] <= c.vv[d[1]] \/ d \in c.cloud
 
 (* What a copy still says that a live entry replaces.                         *)
 Context(c, d) == IF d \in c.cleared THEN Zero ELSE made[d].ctx
@@ -105,7 +104,8 @@ Taking(c, from, new) ==
             !.cloud = @ \cup new,
             !.cleared = @ \cup (from.cleared \cap new)]
 
-Acceptable(c, d) == ~Seen(c, d) /\ c.closed[d[1]] = 0
+(* Whether `c` has all that `floor` says everybody has.                       *)
+Reaches(c, floor) == \A o \in Origins: floor[o] <= c.vv[o]
 
 Sent(m) == IF Disk /\ Sends = "disk" THEN disk[m] ELSE copy[m]
 
@@ -115,10 +115,12 @@ Keep(n, c) == IF Disk THEN UNCHANGED disk ELSE disk' = [disk EXCEPT ![n] = IF Ro
 (* Received: one entry, pushed or from an exchange that broke off.            *)
 Entry(n, m, d) ==
     LET from == Sent(m)
-        c == Tidy(Taking(copy[n], from, {d}))
+        taken == Taking(copy[n], from, {d})
+        c == Tidy([taken EXCEPT
+                !.floor = IF FloorSpreads /\ Late = "wait" THEN Join(@, from.floor) ELSE @])
     IN  /\ d \in from.live
-        /\ Acceptable(copy[n], d)
-        /\ Below = "held" => d[2] > from.floor[d[1]]
+        /\ ~Seen(copy[n], d)
+        /\ Late = "wait" => Reaches(copy[n], from.floor)
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
@@ -137,10 +139,9 @@ Whole(n, m) ==
                         /\ \/ d[1] \in compared /\ d[2] <= from.vv[d[1]]
                            \/ d[1] \in shut /\ d[2] < from.closed[d[1]]}
         kept == [mine EXCEPT !.live = @ \ dropped]
-        taken == Taking(kept, from, {d \in from.live: Acceptable(mine, d)})
+        taken == Taking(kept, from, {d \in from.live: ~Seen(mine, d)})
         c == Tidy([taken EXCEPT
-                !.vv = [o \in Origins |->
-                    IF mine.closed[o] > 0 \/ from.closed[o] > 0 THEN @[o] ELSE Max(@[o], from.vv[o])],
+                !.vv = Join(@, from.vv),
                 !.floor = IF FloorSpreads THEN Join(@, from.floor) ELSE @,
                 !.closed = Join(@, from.closed)])
     IN  /\ c # mine
@@ -152,7 +153,7 @@ Whole(n, m) ==
 (* goes to the last one sent.                                                 *)
 Cut(n, m, o, s) ==
     LET from == Sent(m)
-        new == {d \in from.live: d[1] = o /\ d[2] <= s /\ Acceptable(copy[n], d)}
+        new == {d \in from.live: d[1] = o /\ d[2] <= s /\ ~Seen(copy[n], d)}
         taken == Taking(copy[n], from, new)
         c == Tidy([taken EXCEPT !.vv[o] = Max(@, s)])
     IN  /\ Exchange = "truncated"
@@ -215,15 +216,16 @@ Delete(n, key) ==
 
 (* Whether all but at most Absent others have seen `d` in their vector.       *)
 Stable(n, d) ==
-    Cardinality({m \in Nodes: copy[m].vv[d[1]] < d[2] /\ copy[m].closed[d[1]] <= d[2]} \cup
-                {m \in Nodes: Disk /\ disk[m].vv[d[1]] < d[2]}) <= Absent
+    Cardinality({m \in Nodes: copy[m].vv[d[1]] < d[2] \/ (Disk /\ disk[m].vv[d[1]] < d[2])}) <= Absent
     /\ d[2] <= copy[n].vv[d[1]]
 
 (* Whoever asks after us must learn from our vector what the context said.    *)
 Redundant(n, d) ==
-    Prefix => \A o \in Origins: copy[n].closed[o] > 0 \/ made[d].ctx[o] <= copy[n].vv[o]
+    Prefix => \A o \in Origins: made[d].ctx[o] <= copy[n].vv[o]
 
-Raised(c, d) == [c EXCEPT !.floor[d[1]] = Max(@, d[2])]
+Raised(c, d) ==
+    [c EXCEPT !.floor = [o \in Origins |->
+        IF o = d[1] THEN Max(@[o], d[2]) ELSE Max(@[o], made[d].ctx[o])]]
 
 (* Tick: what everybody has seen needs no context any more ...                *)
 ClearContext(n, d) ==
@@ -270,7 +272,8 @@ Tick(n) ==
     \/ Rename(n)
 
 (* Retire: nothing lives under it any more, and all (but the absent) have     *)
-(* seen all of it.                                                            *)
+(* seen all of it. Its last number is kept (here plus one, so that 0 says     *)
+(* open); a write above it, held by one who was away, opens it again.         *)
 Retire(n, o) ==
     LET c == [copy[n] EXCEPT !.closed[o] = copy[n].vv[o] + 1]
     IN  /\ Retirement
