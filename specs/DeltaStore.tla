@@ -113,9 +113,8 @@ Keep(n, c) == IF Disk THEN UNCHANGED disk ELSE disk' = [disk EXCEPT ![n] = IF Ro
 
 -----------------------------------------------------------------------------
 (* Received: one entry, pushed or from an exchange that broke off.            *)
-Entry(n, m, d) ==
-    LET from == Sent(m)
-        taken == Taking(copy[n], from, {d})
+Entry(n, from, d) ==
+    LET taken == Taking(copy[n], from, {d})
         c == Tidy([taken EXCEPT
                 !.floor = IF FloorSpreads /\ Late = "wait" THEN Join(@, from.floor) ELSE @])
     IN  /\ d \in from.live
@@ -126,9 +125,8 @@ Entry(n, m, d) ==
         /\ UNCHANGED <<made, own, unsure, twice, left>>
 
 (* Received: the end of a complete exchange, and all that it brought.         *)
-Whole(n, m) ==
-    LET from == Sent(m)
-        mine == copy[n]
+Whole(n, from) ==
+    LET mine == copy[n]
         behind == {o \in Origins: mine.vv[o] < from.floor[o]}
         compared == CASE Reset = "all" -> IF behind = {} THEN {} ELSE Origins
                       [] Reset = "origin" -> behind
@@ -179,8 +177,8 @@ Confirmed(n, m) ==
 
 Received(n) ==
     \E m \in Nodes \ {n}:
-        \/ \E d \in Sent(m).live: Entry(n, m, d)
-        \/ Whole(n, m)
+        \/ \E d \in Sent(m).live: Entry(n, Sent(m), d)
+        \/ Whole(n, Sent(m))
         \/ \E o \in Origins, s \in 1..Writes: Cut(n, m, o, s)
         \/ Confirmed(n, m)
 
@@ -322,7 +320,7 @@ Fair ==
         /\ WF_vars(Persisted(n))
         /\ WF_vars(n \in unsure /\ Rename(n))
         /\ WF_vars(\E d \in copy[n].live: copy[n].closed[d[1]] > 0 /\ Rehome(n, d))
-        /\ \A m \in Nodes \ {n}: WF_vars(Whole(n, m))
+        /\ \A m \in Nodes \ {n}: WF_vars(Whole(n, Sent(m)))
 
 Spec == Init /\ [][Next]_vars /\ Fair
 

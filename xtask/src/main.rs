@@ -14,6 +14,7 @@ mod check;
 mod floors;
 mod process;
 mod reasons;
+mod specs;
 mod test;
 mod tools;
 
@@ -45,6 +46,8 @@ enum Command {
         #[arg(long, default_value_t = 100_000)]
         seeds: u64,
     },
+    /// The specs, checked by TLC: what must hold, and what must fail
+    Specs(specs::Options),
     /// Build in release and measure
     Bench {
         /// What to measure
@@ -73,6 +76,9 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Floors => floors::run(),
         Command::Test => test::run(),
         Command::Campaign { seeds } => campaign::run(seeds),
+        Command::Specs(options) => {
+            specs::run(&options).map(|checked| println!("{checked} as they must be"))
+        }
         Command::Bench { name, rest } => bench::run(name, &rest),
     }
 }

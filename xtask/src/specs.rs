@@ -78,7 +78,8 @@ pub(crate) fn run(options: &Options) -> Result<usize> {
     Ok(checked)
 }
 
-const HEAD: &str = "| configuration | must | came out | states | distinct | seconds |\n|---|---|---|---|---|---|";
+const HEAD: &str =
+    "| configuration | must | came out | states | distinct | seconds |\n|---|---|---|---|---|---|";
 
 /// One `.cfg`.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,7 +102,9 @@ impl Configuration {
                     .with_context(|| format!("{name}.cfg: first line is {first:?}"))?
                     .to_owned(),
             ),
-            None => bail!("{name}.cfg: first line must be `\\* must hold` or `\\* must fail: NAME`"),
+            None => {
+                bail!("{name}.cfg: first line must be `\\* must hold` or `\\* must fail: NAME`")
+            }
         };
         let properties = text
             .lines()
@@ -245,9 +248,14 @@ const END: &str = "<!-- end -->";
 fn write_table(file: &Path, rows: &[Row]) -> Result<()> {
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let (before, rest) = text.split_once(BEGIN).context("README.md lacks its mark")?;
-    let (_, after) = rest.split_once(END).context("README.md lacks its end mark")?;
+    let (_, after) = rest
+        .split_once(END)
+        .context("README.md lacks its end mark")?;
     let lines: Vec<String> = rows.iter().map(Row::line).collect();
-    let table = format!("{before}{BEGIN}\n{HEAD}\n{}\n{END}{after}", lines.join("\n"));
+    let table = format!(
+        "{before}{BEGIN}\n{HEAD}\n{}\n{END}{after}",
+        lines.join("\n")
+    );
     fs::write(file, table).with_context(|| file.display().to_string())
 }
 
@@ -288,7 +296,11 @@ mod tests {
         let holding = Configuration::read("Swim_x", "\\* must hold\n").unwrap();
         assert!(holding.judge(&run(true, None, false)).is_right);
         assert!(!holding.judge(&run(false, None, false)).is_right);
-        assert!(!failing("Converges").judge(&run(false, None, false)).is_right);
+        assert!(
+            !failing("Converges")
+                .judge(&run(false, None, false))
+                .is_right
+        );
     }
 
     #[test]

@@ -95,7 +95,11 @@ impl Tlc {
             .args(["tlc2.TLC", "-deadlock", "-workers", "2", "-fp", "0"])
             .arg("-metadir")
             .arg(&states)
-            .args(["-config", &format!("{config}.cfg"), &format!("{module}.tla")])
+            .args([
+                "-config",
+                &format!("{config}.cfg"),
+                &format!("{module}.tla"),
+            ])
             .current_dir(folder)
             .output()
             .context("can't start java")?;
