@@ -12,6 +12,7 @@ mod faults;
 mod promises;
 mod reference;
 mod shrink;
+pub mod spec_trace;
 mod subject;
 mod target;
 mod trace;
