@@ -32,9 +32,17 @@ Matches(n) ==
     /\ \A m \in Nodes: Shown(table[n][m]) = Step.row[m]
     /\ (n \in up) = (Step.action # "Crash")
 
+(* The entry that is made right next; the own one last.                       *)
+Wrong(n) ==
+    LET all == {m \in Nodes: Shown(table[n][m]) # Step.row[m]}
+    IN  IF all \ {n} = {} THEN n ELSE CHOOSE m \in all \ {n}: TRUE
+
+(* Every claim that a table may bring is among those ever said.               *)
+Heard(n) == \E c \in said: c[1] = Wrong(n) /\ HearStale(n, c)
+
 Acts(n) ==
     CASE Step.action = "Tick"     -> Tick(n)
-      [] Step.action = "Received" -> Received(n) \/ Tick(n)
+      [] Step.action = "Received" -> Heard(n) \/ Tick(n)
       [] Step.action = "Join"     -> Join(n) \/ Tick(n)
       [] Step.action = "Leave"    -> Leave(n) \/ Tick(n)
       [] Step.action = "Describe" -> Describe(n) \/ Tick(n)
@@ -47,8 +55,9 @@ Part ==
     /\ ~Matches(Step.node)
     /\ Acts(Step.node)
     /\ \A m \in Nodes:
-        table'[Step.node][m] # table[Step.node][m]
-            => Shown(table'[Step.node][m]) = Step.row[m]
+        IF Step.action \in {"Crash", "Restart"} \/ m = Wrong(Step.node)
+        THEN Shown(table'[Step.node][m]) = Step.row[m]
+        ELSE table'[Step.node][m] = table[Step.node][m]
     /\ UNCHANGED at
 
 Consumed ==
@@ -60,6 +69,10 @@ Consumed ==
 TraceNext == at <= Len(Trace) /\ (Part \/ Consumed)
 
 TraceSpec == TraceInit /\ [][TraceNext]_<<vars, at>>
+
+(* What tells two states apart here: nobody is short of anything, and whoever *)
+(* is sought is among those that are heard anyway.                            *)
+View == <<up, table, said, at>>
 
 (* Violated exactly if the whole trace can be taken.                          *)
 Unfinished == at <= Len(Trace)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::root;
+use crate::process::{self, cargo, root};
 use tlc::{Run, Tlc};
 
 pub(crate) use tlc::is_to_be_had;
@@ -67,7 +67,9 @@ pub(crate) fn run(options: &Options) -> Result<usize> {
     }
     let mut checked = rows.len();
     if options.only.is_empty() {
-        checked += check_fixtures(&tlc, &folder, &mut wrong)?;
+        checked += check_traces(&tlc, &folder.join("traces"), &mut wrong)?;
+        let recorded = record(if options.long { 50 } else { 3 })?;
+        checked += check_traces(&tlc, &recorded, &mut wrong)?;
     }
     if !wrong.is_empty() {
         bail!("not as it must be: {}", wrong.join("; "));
@@ -202,10 +204,22 @@ fn configurations(folder: &Path, options: &Options) -> Result<Vec<Configuration>
     Ok(found)
 }
 
-/// The traces beside the specs: those named `good_…` must be allowed, those named `bad_…` refused.
-fn check_fixtures(tlc: &Tlc, folder: &Path, wrong: &mut Vec<String>) -> Result<usize> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder.join("traces"))
-        .context("specs/traces")?
+/// Lets the real cores run in a small world, `seeds` times, and write down what they do.
+fn record(seeds: u64) -> Result<PathBuf> {
+    let folder = root().join("target").join("specs").join("recorded");
+    let mut command = cargo(&["run", "--quiet", "--package", "roundsman-sim"]);
+    command
+        .args(["--example", "spec_traces", "--"])
+        .arg(&folder)
+        .arg(seeds.to_string());
+    process::run(&mut command)?;
+    Ok(folder)
+}
+
+/// The traces in `folder`: those named `good_…` must be allowed, those named `bad_…` refused.
+fn check_traces(tlc: &Tlc, folder: &Path, wrong: &mut Vec<String>) -> Result<usize> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .with_context(|| folder.display().to_string())?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     files.sort();

@@ -35,6 +35,8 @@ const STATES: [&str; 4] = ["alive", "suspect", "dead", "left"];
 #[derive(Debug)]
 pub(crate) struct Module {
     spec: &'static str,
+    /// What the spec tells its states apart by, if not by everything.
+    view: &'static str,
     steps: Vec<String>,
     lines: Vec<String>,
     constants: String,
@@ -73,7 +75,8 @@ impl Module {
             .filter(|line| !line.contains("=="))
             .fold(String::new(), |all, line| all + line + "\n");
         let config = format!(
-            "SPECIFICATION TraceSpec\nCONSTANTS\n    Trace <- Steps\n{settings}INVARIANT Unfinished\n"
+            "SPECIFICATION TraceSpec\nCONSTANTS\n    Trace <- Steps\n{settings}{}INVARIANT Unfinished\n",
+            self.view
         );
         fs::write(folder.join(format!("{MODULE}.cfg")), config)?;
         Ok(())
@@ -190,6 +193,7 @@ fn membership(nodes: &[&str], lines: &[(usize, &str)]) -> Result<Module> {
     );
     Ok(Module {
         spec: "SwimTrace",
+        view: "VIEW View\n",
         steps: steps.collect(),
         lines: lines.iter().map(|(_, line)| (*line).to_owned()).collect(),
         constants,
@@ -245,6 +249,7 @@ fn store(nodes: &[&str], lines: &[(usize, &str)]) -> Result<Module> {
     );
     Ok(Module {
         spec: "StoreTrace",
+        view: "",
         steps,
         lines: lines.iter().map(|(_, line)| (*line).to_owned()).collect(),
         constants,
