@@ -13,6 +13,7 @@ pub mod membership;
 mod promises;
 mod reference;
 mod shrink;
+pub mod spec_trace;
 mod subject;
 mod target;
 mod trace;
