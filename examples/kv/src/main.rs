@@ -1,0 +1,172 @@
+//! The command line: runs a node, or asks one.
+#![expect(clippy::print_stdout, reason = "a program for people")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use kv::{Event, Held, Node, Reply, Request, Setup, ask};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A key-value store of equal nodes: every one takes writes, every one holds everything.
+#[derive(Debug, Parser)]
+#[command(name = "kv", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a node until SIGTERM or Ctrl-C, which make it leave
+    Run {
+        /// What people call it; unique among the living
+        #[arg(long)]
+        name: String,
+        /// Its cluster address, UDP and TCP; loopback only
+        #[arg(long)]
+        listen: SocketAddr,
+        /// Cluster addresses of others
+        #[arg(long, value_delimiter = ',')]
+        join: Vec<SocketAddr>,
+        /// Where its file lies; without, it forgets all when it ends
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// Where it takes clients
+        #[arg(long)]
+        client: Option<SocketAddr>,
+    },
+    /// Hold VALUE under KEY; replaces all siblings
+    Put {
+        key: String,
+        value: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// What is held under KEY: every value, if there are siblings
+    Get {
+        key: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Take KEY away
+    Delete {
+        key: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Every key with its values
+    List {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Who is in the cluster, as this node believes
+    Members {
+        #[command(flatten)]
+        whom: Whom,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Whom {
+    /// The node's client port
+    #[arg(long, default_value = "127.0.0.1:7901")]
+    at: SocketAddr,
+    /// Print the answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let (whom, request) = match Arguments::parse().verb {
+        Verb::Run {
+            name,
+            listen,
+            join,
+            data,
+            client,
+        } => {
+            return run(Setup {
+                name,
+                listen,
+                join,
+                data,
+                client,
+            })
+            .await;
+        }
+        Verb::Put { key, value, whom } => (whom, Request::Put(key, value)),
+        Verb::Get { key, whom } => (whom, Request::Get(key)),
+        Verb::Delete { key, whom } => (whom, Request::Delete(key)),
+        Verb::List { whom } => (whom, Request::List),
+        Verb::Members { whom } => (whom, Request::Members),
+    };
+    let reply = ask(whom.at, &request).await;
+    let reply = reply
+        .with_context(|| format!("no answer from {}; is a node's --client there?", whom.at))?;
+    if whom.json {
+        println!("{}", serde_json::to_string(&reply)?);
+        return Ok(());
+    }
+    print(&request, reply)
+}
+
+async fn run(setup: Setup) -> Result<()> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let (node, inbox) = Node::start(setup).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        let _ = inbox.send(Event::Leave).await;
+    });
+    Ok(node.run().await?)
+}
+
+fn print(request: &Request, reply: Reply) -> Result<()> {
+    match reply {
+        Reply::Written { version, disks: 1 } => {
+            println!("{version}, on this node only: no other has confirmed it yet");
+        }
+        Reply::Written { version, disks } => println!("{version}, on at least {disks} nodes"),
+        Reply::Held(held) if matches!(request, Request::Get(_)) => match held.first() {
+            Some(held) => print_siblings(held),
+            None => bail!("nothing is held under this key"),
+        },
+        Reply::Held(held) => {
+            for held in held {
+                let values: Vec<&str> = held.siblings.iter().map(|s| &*s.value).collect();
+                println!("{}\t{}", held.key, values.join(" | "));
+            }
+        }
+        Reply::Members(members) => {
+            for member in members {
+                println!("{}\t{}\t{}", member.name, member.address, member.state);
+            }
+        }
+        Reply::Refused(why) => bail!("{why}"),
+    }
+    Ok(())
+}
+
+fn print_siblings(held: &Held) {
+    if let [only] = &held.siblings[..] {
+        println!("{}", only.value);
+        return;
+    }
+    for sibling in &held.siblings {
+        println!("{}\t(written as {})", sibling.value, sibling.version);
+    }
+    println!(
+        "{} siblings, written without sight of each other; a put replaces them",
+        held.siblings.len()
+    );
+}

@@ -1,0 +1,472 @@
+//! One node: a loop that feeds both rooms and does what they want.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::{Duration, NodeId, Time, Version, Way};
+use membership::{Incarnation, Member, Membership, Meta, State};
+use store::{Mark, Store};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::client::{self, Held, MemberRow, Reply, Request};
+use crate::{Arrival, Clock, Disk, DiskError, Room, Sockets};
+
+/// What waits for the loop at most; more makes streams and clients wait, and drops datagrams.
+const INBOX: usize = 1_024;
+/// Writes that wait for a peer's confirmation at most.
+const WAITING_MAX: usize = 1_024;
+/// A write that no peer has confirmed for so long is answered as being on one disk.
+const CONFIRM: Duration = Duration::from_secs(2);
+/// A farewell takes so long at most.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// For so long the store waits for a dead member before it forgets traces that it may need.
+const FRONTIER: Duration = Duration::from_mins(10);
+/// The store's messages begin with the sender's id: an address may pass to another node.
+const ID_BYTES: usize = 8;
+
+/// How a node is started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What people call it.
+    pub name: String,
+    /// Its cluster address, UDP and TCP. Loopback only: nothing is sealed.
+    pub listen: SocketAddr,
+    /// Where others may be.
+    pub join: Vec<SocketAddr>,
+    /// Where its file lies; without, it forgets all when it ends.
+    pub data: Option<PathBuf>,
+    /// Where it takes clients.
+    pub client: Option<SocketAddr>,
+}
+
+/// Why a node can't start, or must end.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// Bytes on the wire are in the clear, so that only this machine may see them.
+    #[error(
+        "{0} is not a loopback address; this example seals nothing, so it listens on 127.0.0.0/8 only"
+    )]
+    NotLoopback(SocketAddr),
+    /// An address is taken.
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The file can't be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The membership room refuses its settings.
+    #[error(transparent)]
+    Membership(#[from] membership::ConfigError),
+    /// The store refuses its settings or records.
+    #[error(transparent)]
+    Store(#[from] store::ConfigError),
+    /// Another live node has our name.
+    #[error(
+        "the name {name} is taken by node {holder} at {at}; choose another --name than this one at {me}"
+    )]
+    NameTaken {
+        /// The name.
+        name: Arc<str>,
+        /// Who has it.
+        holder: NodeId,
+        /// Where that one is.
+        at: SocketAddr,
+        /// Where we are.
+        me: SocketAddr,
+    },
+}
+
+/// What can happen to a node.
+#[derive(Debug)]
+pub enum Event {
+    /// A message came from another node.
+    Arrived(Arrival),
+    /// A client asks.
+    Asked(Request, oneshot::Sender<Reply>),
+    /// Say farewell and end.
+    Leave,
+}
+
+impl From<Arrival> for Event {
+    fn from(arrival: Arrival) -> Self {
+        Self::Arrived(arrival)
+    }
+}
+
+/// One node.
+#[derive(Debug)]
+pub struct Node {
+    clock: Clock,
+    me: NodeId,
+    address: SocketAddr,
+    membership: Membership,
+    store: Store,
+    sockets: Sockets,
+    disk: Option<Disk>,
+    inbox: mpsc::Receiver<Event>,
+    waiting: Vec<Waiting>,
+    /// The newest mark that the store gave out, and the newest that is on disk.
+    marks: (Mark, Mark),
+    /// Since when each dead member is.
+    dead: BTreeMap<NodeId, Time>,
+    /// What the store was last told: the living, and the frontier.
+    peers: (Vec<NodeId>, Vec<NodeId>),
+    leaves_at: Option<Time>,
+}
+
+/// A client that waits for its write to be safe.
+#[derive(Debug)]
+struct Waiting {
+    version: Version,
+    /// The newest mark when its records had been given out.
+    mark: Option<Mark>,
+    until: Time,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl Node {
+    /// Opens file and ports; the sender takes [`Event`]s for the loop.
+    ///
+    /// # Errors
+    /// When the file or a port can't be used, or a setting is out of its bounds.
+    pub async fn start(setup: Setup) -> Result<(Self, mpsc::Sender<Event>), RunError> {
+        if !setup.listen.ip().is_loopback() {
+            return Err(RunError::NotLoopback(setup.listen));
+        }
+        let (disk, me, records) = match &setup.data {
+            Some(directory) => {
+                let (disk, me, records) = Disk::open(directory)?;
+                (Some(disk), me, records)
+            }
+            None => (None, NodeId(Clock::entropy()), Vec::new()),
+        };
+        let membership = Membership::new(membership_config(me, &setup))?;
+        let store = Store::new(store_config(me), records)?;
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let sockets = Sockets::open(setup.listen, sender.clone()).await;
+        let sockets = sockets.map_err(|error| RunError::Listen(setup.listen, error))?;
+        if let Some(at) = setup.client {
+            let listener = TcpListener::bind(at).await;
+            let listener = listener.map_err(|error| RunError::Listen(at, error))?;
+            tokio::spawn(client::serve(listener, sender.clone()));
+        }
+        let mut node = Self {
+            clock: Clock::start(),
+            me,
+            address: setup.listen,
+            membership,
+            store,
+            sockets,
+            disk,
+            inbox,
+            waiting: Vec::new(),
+            marks: (Mark::default(), Mark::default()),
+            dead: BTreeMap::new(),
+            peers: (Vec::new(), Vec::new()),
+            leaves_at: None,
+        };
+        let join = membership::Input::Join(setup.join);
+        node.membership.handle(node.clock.now(), join);
+        Ok((node, sender))
+    }
+
+    /// Runs until the node has left.
+    ///
+    /// # Errors
+    /// When another live node has our name.
+    pub async fn run(mut self) -> Result<(), RunError> {
+        while !self.drain()? {
+            let due = self.deadline();
+            tokio::select! {
+                Some(event) = self.inbox.recv() => self.take(event),
+                mark = synced(self.disk.as_mut()) => self.persisted(mark),
+                () = self.clock.sleep_until(due) => {}
+            }
+            self.tick();
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event) {
+        let now = self.clock.now();
+        match event {
+            Event::Arrived(arrival) => self.arrived(now, arrival),
+            Event::Asked(request, reply) => self.asked(now, request, reply),
+            Event::Leave => {
+                self.leaves_at = Some(now + FAREWELL);
+                self.membership.handle(now, membership::Input::Leave);
+            }
+        }
+    }
+
+    fn arrived(&mut self, now: Time, arrival: Arrival) {
+        let Arrival {
+            from, way, bytes, ..
+        } = arrival;
+        match arrival.room {
+            Room::Membership => {
+                let input = membership::Input::Received(from, way, bytes);
+                self.membership.handle(now, input);
+            }
+            Room::Store => {
+                // A stranger's words wait until membership knows it; it will say them again.
+                let Some((id, bytes)) = bytes.split_first_chunk::<ID_BYTES>() else {
+                    return;
+                };
+                let id = NodeId(u64::from_be_bytes(*id));
+                if id != self.me && self.membership.members().any(|member| member.id == id) {
+                    let input = store::Input::Received(id, way, bytes.to_vec());
+                    self.store.handle(now, input);
+                }
+            }
+        }
+    }
+
+    fn persisted(&mut self, mark: Mark) {
+        self.marks.1 = mark;
+        let input = store::Input::Persisted(mark);
+        self.store.handle(self.clock.now(), input);
+    }
+
+    fn asked(&mut self, now: Time, request: Request, reply: oneshot::Sender<Reply>) {
+        let answer = match request {
+            Request::Put(key, value) => {
+                let input = store::Input::Put(key.into_bytes(), value.into_bytes());
+                return self.write(now, input, reply);
+            }
+            Request::Delete(key) => {
+                let input = store::Input::Delete(key.into_bytes());
+                return self.write(now, input, reply);
+            }
+            Request::Get(key) => {
+                Reply::Held(held(&self.store, key.as_bytes()).into_iter().collect())
+            }
+            Request::List => Reply::Held(all(&self.store)),
+            Request::Members => Reply::Members(self.membership.members().map(row).collect()),
+        };
+        // A client that is gone needs no answer.
+        let _ = reply.send(answer);
+    }
+
+    fn write(&mut self, now: Time, input: store::Input, reply: oneshot::Sender<Reply>) {
+        if self.waiting.len() >= WAITING_MAX {
+            let why = format!("{WAITING_MAX} writes wait for the disk or a peer; try again");
+            let _ = reply.send(Reply::Refused(why));
+            return;
+        }
+        self.store.handle(now, input);
+        self.waiting.push(Waiting {
+            version: Version::default(), // the store's, once it has one
+            mark: None,
+            until: now + CONFIRM,
+            reply,
+        });
+    }
+
+    /// Gives each room its tick if it is due, and looks after those who wait.
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        let is_due = |deadline: Option<Time>| deadline.is_some_and(|due| due <= now);
+        if is_due(self.membership.deadline()) {
+            self.membership.handle(now, membership::Input::Tick);
+        }
+        if is_due(self.store.deadline()) {
+            self.store.handle(now, store::Input::Tick);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let waits = self.waiting.iter().map(|waiting| waiting.until);
+        let frontier = self.dead.values().map(|&since| since + FRONTIER);
+        [
+            self.membership.deadline(),
+            self.store.deadline(),
+            self.leaves_at,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(waits)
+        .chain(frontier)
+        .min()
+    }
+
+    /// Does what both rooms want; true when the node has left.
+    fn drain(&mut self) -> Result<bool, RunError> {
+        let now = self.clock.now();
+        while let Some(output) = self.membership.poll() {
+            use membership::Output::{Changed, Forgotten, Left, Refused, Send};
+            match output {
+                Send(to, way, bytes) => self.sockets.send(Room::Membership, to, way, &bytes),
+                Changed(member) => {
+                    tracing::info!(name = %member.name, address = %member.address, state = ?member.state, "member");
+                }
+                Forgotten(id) => tracing::info!(%id, "forgotten"),
+                Left => return Ok(true),
+                Refused { name, holder, at } => {
+                    let me = self.address;
+                    return Err(RunError::NameTaken {
+                        name,
+                        holder,
+                        at,
+                        me,
+                    });
+                }
+            }
+        }
+        self.tell_peers(now);
+        while let Some(output) = self.store.poll() {
+            use store::Output::{Changed, Confirmed, Persist, Renamed, Send};
+            match output {
+                Send(to, way, bytes) => self.send(to, way, &bytes),
+                Persist(mark, records) => {
+                    self.marks.0 = mark;
+                    match &self.disk {
+                        Some(disk) => disk.write(mark, records),
+                        None => self.persisted(mark),
+                    }
+                }
+                Changed(key) => tracing::debug!(key = %String::from_utf8_lossy(&key), "changed"),
+                Confirmed(version) => self.confirmed(version),
+                Renamed(origin, why) => tracing::info!(%origin, why, "writes under a new origin"),
+            }
+        }
+        self.answer_waiting(now);
+        Ok(self.leaves_at.is_some_and(|end| end <= now))
+    }
+
+    fn send(&mut self, to: NodeId, way: Way, bytes: &[u8]) {
+        let to = self.membership.members().find(|member| member.id == to);
+        if let Some(address) = to.map(|member| member.address) {
+            let message = [&self.me.0.to_be_bytes(), bytes].concat();
+            self.sockets.send(Room::Store, address, way, &message);
+        }
+    }
+
+    /// Tells the store whom membership knows, whenever that has changed.
+    fn tell_peers(&mut self, now: Time) {
+        let (mut live, mut frontier) = (Vec::new(), Vec::new());
+        let mut dead = BTreeMap::new();
+        for member in self
+            .membership
+            .members()
+            .filter(|member| member.id != self.me)
+        {
+            match member.state {
+                State::Alive | State::Suspect => {
+                    live.push(member.id);
+                    frontier.push(member.id);
+                }
+                State::Dead => {
+                    let since = *self.dead.get(&member.id).unwrap_or(&now);
+                    dead.insert(member.id, since);
+                    if now.since(since) < FRONTIER {
+                        frontier.push(member.id);
+                    }
+                }
+                State::Left => {}
+            }
+        }
+        self.dead = dead;
+        if self.peers != (live.clone(), frontier.clone()) {
+            self.peers = (live.clone(), frontier.clone());
+            self.store
+                .handle(now, store::Input::Peers { live, frontier });
+        }
+    }
+
+    fn confirmed(&mut self, version: Version) {
+        let (safe, waiting) =
+            std::mem::take(&mut self.waiting)
+                .into_iter()
+                .partition(|waiting: &Waiting| {
+                    waiting.version.origin == version.origin && waiting.version.seq <= version.seq
+                });
+        self.waiting = waiting;
+        safe.into_iter()
+            .for_each(|waiting: Waiting| waiting.answer(2));
+    }
+
+    /// Answers the writes that are on our disk if no more is to be expected: nobody else lives,
+    /// or nobody has confirmed for long.
+    fn answer_waiting(&mut self, now: Time) {
+        let (given, synced) = self.marks;
+        let is_alone = self.peers.0.is_empty();
+        let mut kept = Vec::new();
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            // The first drain after a write has given its records to the disk.
+            let mark = *waiting.mark.get_or_insert(given);
+            if mark <= synced && (is_alone || waiting.until <= now) {
+                waiting.answer(1);
+            } else if waiting.until + CONFIRM > now {
+                kept.push(waiting);
+            }
+        }
+        self.waiting = kept;
+    }
+}
+
+impl Waiting {
+    fn answer(self, disks: u8) {
+        let version = self.version.to_string();
+        let _ = self.reply.send(Reply::Written { version, disks });
+    }
+}
+
+/// What the store holds under `key`; nothing until the store can be read.
+fn held(_store: &Store, _key: &[u8]) -> Option<Held> {
+    None
+}
+
+/// Everything that the store holds, in the order of the keys.
+fn all(_store: &Store) -> Vec<Held> {
+    Vec::new()
+}
+
+fn row(member: &Member) -> MemberRow {
+    MemberRow {
+        name: member.name.to_string(),
+        address: member.address,
+        state: format!("{:?}", member.state).to_lowercase(),
+    }
+}
+
+async fn synced(disk: Option<&mut Disk>) -> Mark {
+    match disk {
+        Some(disk) => disk.synced().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn membership_config(me: NodeId, setup: &Setup) -> membership::Config {
+    membership::Config {
+        me: Member {
+            id: me,
+            name: setup.name.as_str().into(),
+            address: setup.listen,
+            state: State::Alive,
+            incarnation: Incarnation(Clock::wall_ms()),
+            meta: Meta {
+                weight: 1,
+                wire: (1, 1),
+                ..Meta::default()
+            },
+        },
+        seed: Clock::entropy(),
+        packet_size: 1_200,
+        probe_every: Duration::from_secs(1),
+    }
+}
+
+fn store_config(me: NodeId) -> store::Config {
+    store::Config {
+        me,
+        origin: base::Origin(Clock::entropy()),
+        seed: Clock::entropy(),
+        packet_size: 1_200,
+        pull_every: Duration::from_secs(1),
+        push: true,
+    }
+}
