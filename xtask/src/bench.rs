@@ -13,6 +13,8 @@ pub(crate) enum Name {
     Core,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
+    /// Crash, joining and idling of 30 agents over real sockets, beside HashiCorp's serf
+    Membership,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
@@ -29,9 +31,15 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
                 "--bins",
             ],
         ),
+        Name::Membership => (
+            "membership",
+            &["--package", "roundsman-bench", "--bin", "membership"],
+        ),
     };
-    if matches!(name, Name::Probes) {
-        tools::install();
+    match name {
+        Name::Core => {}
+        Name::Probes => tools::install(&tools::TOOLS),
+        Name::Membership => tools::install(&tools::BENCH_TOOLS),
     }
     process::run(cargo(&["build", "--release"]).args(needs))?;
     let program = root().join("target/release").join(binary);

@@ -18,7 +18,7 @@ pub(crate) struct Tool {
     pub(crate) variable: &'static str,
 }
 
-/// All of them.
+/// All that tests need.
 pub(crate) const TOOLS: [Tool; 3] = [
     Tool {
         name: "chromium",
@@ -40,6 +40,14 @@ pub(crate) const TOOLS: [Tool; 3] = [
     },
 ];
 
+/// What only benches need; a bench goes on without.
+pub(crate) const BENCH_TOOLS: [Tool; 1] = [Tool {
+    name: "serf",
+    programs: &["serf"],
+    package: "serf",
+    variable: "ROUNDSMAN_BENCH_SERF",
+}];
+
 impl Tool {
     /// Where the program lies, if it is there.
     pub(crate) fn path(&self) -> Option<PathBuf> {
@@ -53,8 +61,8 @@ impl Tool {
 }
 
 /// Installs what is missing if we may; whatever is then still missing is named by the caller.
-pub(crate) fn install() {
-    let missing: Vec<&str> = TOOLS
+pub(crate) fn install(tools: &[Tool]) {
+    let missing: Vec<&str> = tools
         .iter()
         .filter(|tool| tool.path().is_none())
         .map(|tool| tool.package)
