@@ -85,7 +85,7 @@ async fn drive(nth: usize) -> Result<()> {
             match output {
                 Output::Send(to, way, bytes) => sockets.send(Room::Membership, to, way, &bytes),
                 Output::Changed(member) => println!("{} {:?}", member.name, member.state),
-                Output::Forgotten(_) => {}
+                Output::Forgotten(_) | Output::Accused { .. } | Output::MassLoss { .. } => {}
                 Output::Left | Output::Refused { .. } => return Ok(()),
             }
         }
@@ -127,12 +127,7 @@ fn config(nth: usize) -> membership::Config {
             ..Meta::default()
         },
     };
-    membership::Config {
-        me,
-        seed: Clock::entropy(),
-        packet_size: 1_200,
-        probe_every: base::Duration::from_secs(1),
-    }
+    membership::Config::lan(me, Clock::entropy())
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ const RPC_PORT: u16 = 7_373;
 
 impl Protocol for Serf {
     fn command(&self, nth: usize) -> Command {
-        let mut command = Command::new("serf");
+        let mut command = Command::new(program());
         command
             .arg("agent")
             .arg(format!("-node={}", name(nth)))
@@ -65,6 +65,11 @@ impl Protocol for Serf {
     }
 }
 
+/// Where `cargo xtask bench` found it.
+fn program() -> String {
+    std::env::var("ROUNDSMAN_BENCH_SERF").unwrap_or_else(|_| "serf".to_owned())
+}
+
 fn rpc(nth: usize) -> SocketAddr {
     SocketAddr::new(address(nth).ip(), RPC_PORT)
 }
@@ -77,7 +82,7 @@ pub fn version() -> Option<String> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Some(text.lines().next()?.trim().to_owned())
     };
-    let own = read("serf", &["version"])?;
+    let own = read(&program(), &["version"])?;
     let package = read("dpkg-query", &["-W", "-f", "${Version}", "serf"]);
     Some(match package.filter(|package| !package.is_empty()) {
         Some(package) => format!("serf {package} (calls itself {own})"),

@@ -43,9 +43,11 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     }
     process::run(cargo(&["build", "--release"]).args(needs))?;
     let program = root().join("target/release").join(binary);
-    process::run(
-        std::process::Command::new(program)
-            .args(rest)
-            .current_dir(root()),
-    )
+    let mut command = std::process::Command::new(program);
+    for tool in &tools::BENCH_TOOLS {
+        if let Some(path) = tool.path() {
+            command.env(tool.variable, path);
+        }
+    }
+    process::run(command.args(rest).current_dir(root()))
 }

@@ -6,15 +6,15 @@ use std::process::Command;
 
 use crate::process::{run, works};
 
-/// A program that some tests need.
+/// A program that some tests or benches need.
 pub(crate) struct Tool {
-    /// What tests call it.
+    /// What they call it.
     pub(crate) name: &'static str,
     /// Names of the program itself, any of which will do.
     programs: &'static [&'static str],
     /// Debian's package.
     package: &'static str,
-    /// Where tests look for its path.
+    /// Where they look for its path.
     pub(crate) variable: &'static str,
 }
 

@@ -1,6 +1,7 @@
 //! The command line: runs a node, or asks one.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -116,6 +117,7 @@ async fn main() -> Result<()> {
 async fn run(setup: Setup) -> Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
     let (node, inbox) = Node::start(setup).await?;

@@ -217,7 +217,7 @@ impl Node {
                     return;
                 };
                 let id = NodeId(u64::from_be_bytes(*id));
-                if id != self.me && self.membership.members().any(|member| member.id == id) {
+                if id != self.me && self.membership.member(id).is_some() {
                     let input = store::Input::Received(id, way, bytes.to_vec());
                     self.store.handle(now, input);
                 }
@@ -297,13 +297,15 @@ impl Node {
     fn drain(&mut self) -> Result<bool, RunError> {
         let now = self.clock.now();
         while let Some(output) = self.membership.poll() {
-            use membership::Output::{Changed, Forgotten, Left, Refused, Send};
+            use membership::Output::{Accused, Changed, Forgotten, Left, MassLoss, Refused, Send};
             match output {
                 Send(to, way, bytes) => self.sockets.send(Room::Membership, to, way, &bytes),
                 Changed(member) => {
                     tracing::info!(name = %member.name, address = %member.address, state = ?member.state, "member");
                 }
                 Forgotten(id) => tracing::info!(%id, "forgotten"),
+                Accused { member, by, .. } => tracing::info!(%member, %by, "does not answer"),
+                MassLoss { lost, of } => tracing::warn!(lost, of, "rather a broken network"),
                 Left => return Ok(true),
                 Refused { name, holder, at } => {
                     let me = self.address;
@@ -338,8 +340,7 @@ impl Node {
     }
 
     fn send(&mut self, to: NodeId, way: Way, bytes: &[u8]) {
-        let to = self.membership.members().find(|member| member.id == to);
-        if let Some(address) = to.map(|member| member.address) {
+        if let Some(address) = self.membership.member(to).map(|member| member.address) {
             let message = [&self.me.0.to_be_bytes(), bytes].concat();
             self.sockets.send(Room::Store, address, way, &message);
         }
@@ -441,23 +442,19 @@ async fn synced(disk: Option<&mut Disk>) -> Mark {
 }
 
 fn membership_config(me: NodeId, setup: &Setup) -> membership::Config {
-    membership::Config {
-        me: Member {
-            id: me,
-            name: setup.name.as_str().into(),
-            address: setup.listen,
-            state: State::Alive,
-            incarnation: Incarnation(Clock::wall_ms()),
-            meta: Meta {
-                weight: 1,
-                wire: (1, 1),
-                ..Meta::default()
-            },
+    let me = Member {
+        id: me,
+        name: setup.name.as_str().into(),
+        address: setup.listen,
+        state: State::Alive,
+        incarnation: Incarnation(Clock::wall_ms()),
+        meta: Meta {
+            weight: 1,
+            wire: (1, 1),
+            ..Meta::default()
         },
-        seed: Clock::entropy(),
-        packet_size: 1_200,
-        probe_every: Duration::from_secs(1),
-    }
+    };
+    membership::Config::lan(me, Clock::entropy())
 }
 
 fn store_config(me: NodeId) -> store::Config {
