@@ -10,24 +10,16 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
+use anyhow::{Context, Result};
 use base::NodeId;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use store::{Mark, Record};
-use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::Clock;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
-
-/// The file can't be used.
-#[derive(Debug, Error)]
-#[error("{path}: {why}; each node needs a --data directory of its own")]
-pub struct DiskError {
-    path: String,
-    why: String,
-}
 
 /// The file with its writing thread.
 #[derive(Debug)]
@@ -56,15 +48,12 @@ impl Disk {
     ///
     /// # Errors
     /// When the file can't be read, is damaged, or another process has it open.
-    pub fn open(directory: &Path) -> Result<(Self, NodeId, Vec<Record>), DiskError> {
+    pub fn open(directory: &Path) -> Result<(Self, NodeId, Vec<Record>)> {
         let path = directory.join("kv.redb");
-        let explain = |error: redb::Error| DiskError {
-            path: path.display().to_string(),
-            why: error.to_string(),
-        };
-        std::fs::create_dir_all(directory).map_err(|error| explain(error.into()))?;
-        let database = Database::create(&path).map_err(|error| explain(error.into()))?;
-        let (me, records) = read(&database).map_err(explain)?;
+        let explain = || format!("{} (each node needs a --data of its own)", path.display());
+        std::fs::create_dir_all(directory).with_context(explain)?;
+        let database = Database::create(&path).with_context(explain)?;
+        let (me, records) = read(&database).with_context(explain)?;
         let inbox = Arc::new(Inbox::default());
         let (say, synced) = watch::channel(Mark::default());
         let inside = Arc::clone(&inbox);

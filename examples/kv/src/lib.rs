@@ -12,6 +12,6 @@ mod sockets;
 
 pub use client::{Held, MemberRow, Reply, Request, Sibling, ask};
 pub use clock::Clock;
-pub use disk::{Disk, DiskError};
-pub use node::{Event, Node, RunError, Setup};
-pub use sockets::{Arrival, Counts, Room, Sockets};
+pub use disk::Disk;
+pub use node::{Event, Node, Setup};
+pub use sockets::{Arrival, Room, Sockets};

@@ -3,10 +3,9 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use kv::{Event, Held, Node, Reply, Request, Setup, ask};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,98 +15,44 @@ use tokio::signal::unix::{SignalKind, signal};
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
+    /// The client port of the node that is asked
+    #[arg(long, global = true, default_value = "127.0.0.1:7901")]
+    at: SocketAddr,
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a node until SIGTERM or Ctrl-C, which make it leave
-    Run {
-        /// What people call it; unique among the living
-        #[arg(long)]
-        name: String,
-        /// Its cluster address, UDP and TCP; loopback only
-        #[arg(long)]
-        listen: SocketAddr,
-        /// Cluster addresses of others
-        #[arg(long, value_delimiter = ',')]
-        join: Vec<SocketAddr>,
-        /// Where its file lies; without, it forgets all when it ends
-        #[arg(long)]
-        data: Option<PathBuf>,
-        /// Where it takes clients
-        #[arg(long)]
-        client: Option<SocketAddr>,
-    },
+    Run(Setup),
     /// Hold VALUE under KEY; replaces all siblings
-    Put {
-        key: String,
-        value: String,
-        #[command(flatten)]
-        whom: Whom,
-    },
+    Put { key: String, value: String },
     /// What is held under KEY: every value, if there are siblings
-    Get {
-        key: String,
-        #[command(flatten)]
-        whom: Whom,
-    },
+    Get { key: String },
     /// Take KEY away
-    Delete {
-        key: String,
-        #[command(flatten)]
-        whom: Whom,
-    },
+    Delete { key: String },
     /// Every key with its values
-    List {
-        #[command(flatten)]
-        whom: Whom,
-    },
+    List,
     /// Who is in the cluster, as this node believes
-    Members {
-        #[command(flatten)]
-        whom: Whom,
-    },
-}
-
-#[derive(Debug, Args)]
-struct Whom {
-    /// The node's client port
-    #[arg(long, default_value = "127.0.0.1:7901")]
-    at: SocketAddr,
-    /// Print the answer as JSON
-    #[arg(long)]
-    json: bool,
+    Members,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let (whom, request) = match Arguments::parse().verb {
-        Verb::Run {
-            name,
-            listen,
-            join,
-            data,
-            client,
-        } => {
-            return run(Setup {
-                name,
-                listen,
-                join,
-                data,
-                client,
-            })
-            .await;
-        }
-        Verb::Put { key, value, whom } => (whom, Request::Put(key, value)),
-        Verb::Get { key, whom } => (whom, Request::Get(key)),
-        Verb::Delete { key, whom } => (whom, Request::Delete(key)),
-        Verb::List { whom } => (whom, Request::List),
-        Verb::Members { whom } => (whom, Request::Members),
+    let Arguments { verb, at, json } = Arguments::parse();
+    let request = match verb {
+        Verb::Run(setup) => return run(setup).await,
+        Verb::Put { key, value } => Request::Put(key, value),
+        Verb::Get { key } => Request::Get(key),
+        Verb::Delete { key } => Request::Delete(key),
+        Verb::List => Request::List,
+        Verb::Members => Request::Members,
     };
-    let reply = ask(whom.at, &request).await;
-    let reply = reply
-        .with_context(|| format!("no answer from {}; is a node's --client there?", whom.at))?;
-    if whom.json {
+    let reply = ask(at, &request).await;
+    let reply = reply.with_context(|| format!("no answer from {at}; is it a node's --client?"))?;
+    if json {
         println!("{}", serde_json::to_string(&reply)?);
         return Ok(());
     }
@@ -130,7 +75,7 @@ async fn run(setup: Setup) -> Result<()> {
         }
         let _ = inbox.send(Event::Leave).await;
     });
-    Ok(node.run().await?)
+    node.run().await
 }
 
 fn print(request: &Request, reply: Reply) -> Result<()> {

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+use anyhow::{Context, Result, bail};
 use base::{Duration, NodeId, Time, Version, Way};
+use clap::Args;
 use membership::{Incarnation, Member, Membership, Meta, State};
 use store::{Mark, Store};
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client::{self, Held, MemberRow, Reply, Request};
-use crate::{Arrival, Clock, Disk, DiskError, Room, Sockets};
+use crate::{Arrival, Clock, Disk, Room, Sockets};
 
 /// What waits for the loop at most; more makes streams and clients wait, and drops datagrams.
 const INBOX: usize = 1_024;
@@ -28,55 +28,24 @@ const FRONTIER: Duration = Duration::from_mins(10);
 /// The store's messages begin with the sender's id: an address may pass to another node.
 const ID_BYTES: usize = 8;
 
-/// How a node is started.
-#[derive(Clone, Debug)]
+/// How a node is started; the options of `kv run`.
+#[derive(Args, Clone, Debug)]
 pub struct Setup {
-    /// What people call it.
+    /// What people call it; unique among the living
+    #[arg(long)]
     pub name: String,
-    /// Its cluster address, UDP and TCP. Loopback only: nothing is sealed.
+    /// Its cluster address, UDP and TCP; loopback only, because nothing is sealed
+    #[arg(long)]
     pub listen: SocketAddr,
-    /// Where others may be.
+    /// Cluster addresses of others
+    #[arg(long, value_delimiter = ',')]
     pub join: Vec<SocketAddr>,
-    /// Where its file lies; without, it forgets all when it ends.
+    /// The directory of its file; without, it forgets all when it ends
+    #[arg(long)]
     pub data: Option<PathBuf>,
-    /// Where it takes clients.
+    /// Where it takes clients
+    #[arg(long)]
     pub client: Option<SocketAddr>,
-}
-
-/// Why a node can't start, or must end.
-#[derive(Debug, Error)]
-pub enum RunError {
-    /// Bytes on the wire are in the clear, so that only this machine may see them.
-    #[error(
-        "{0} is not a loopback address; this example seals nothing, so it listens on 127.0.0.0/8 only"
-    )]
-    NotLoopback(SocketAddr),
-    /// An address is taken.
-    #[error("can't listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
-    /// The file can't be used.
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    /// The membership room refuses its settings.
-    #[error(transparent)]
-    Membership(#[from] membership::ConfigError),
-    /// The store refuses its settings or records.
-    #[error(transparent)]
-    Store(#[from] store::ConfigError),
-    /// Another live node has our name.
-    #[error(
-        "the name {name} is taken by node {holder} at {at}; choose another --name than this one at {me}"
-    )]
-    NameTaken {
-        /// The name.
-        name: Arc<str>,
-        /// Who has it.
-        holder: NodeId,
-        /// Where that one is.
-        at: SocketAddr,
-        /// Where we are.
-        me: SocketAddr,
-    },
 }
 
 /// What can happen to a node.
@@ -101,7 +70,6 @@ impl From<Arrival> for Event {
 pub struct Node {
     clock: Clock,
     me: NodeId,
-    address: SocketAddr,
     membership: Membership,
     store: Store,
     sockets: Sockets,
@@ -132,9 +100,10 @@ impl Node {
     ///
     /// # Errors
     /// When the file or a port can't be used, or a setting is out of its bounds.
-    pub async fn start(setup: Setup) -> Result<(Self, mpsc::Sender<Event>), RunError> {
-        if !setup.listen.ip().is_loopback() {
-            return Err(RunError::NotLoopback(setup.listen));
+    pub async fn start(setup: Setup) -> Result<(Self, mpsc::Sender<Event>)> {
+        let address = setup.listen;
+        if !address.ip().is_loopback() {
+            bail!("--listen is {address}; nothing is sealed, so it must be in 127.0.0.0/8 or ::1");
         }
         let (disk, me, records) = match &setup.data {
             Some(directory) => {
@@ -146,17 +115,16 @@ impl Node {
         let membership = Membership::new(membership_config(me, &setup))?;
         let store = Store::new(store_config(me), records)?;
         let (sender, inbox) = mpsc::channel(INBOX);
-        let sockets = Sockets::open(setup.listen, sender.clone()).await;
-        let sockets = sockets.map_err(|error| RunError::Listen(setup.listen, error))?;
+        let cant_listen = |at| move || format!("can't listen on {at}");
+        let sockets = Sockets::open(address, sender.clone()).await;
+        let sockets = sockets.with_context(cant_listen(address))?;
         if let Some(at) = setup.client {
-            let listener = TcpListener::bind(at).await;
-            let listener = listener.map_err(|error| RunError::Listen(at, error))?;
+            let listener = TcpListener::bind(at).await.with_context(cant_listen(at))?;
             tokio::spawn(client::serve(listener, sender.clone()));
         }
         let mut node = Self {
             clock: Clock::start(),
             me,
-            address: setup.listen,
             membership,
             store,
             sockets,
@@ -177,9 +145,13 @@ impl Node {
     ///
     /// # Errors
     /// When another live node has our name.
-    pub async fn run(mut self) -> Result<(), RunError> {
-        while !self.drain()? {
-            let due = self.deadline();
+    pub async fn run(mut self) -> Result<()> {
+        loop {
+            let now = self.clock.now();
+            if self.drain(now)? {
+                return Ok(());
+            }
+            let due = self.deadline(now);
             tokio::select! {
                 Some(event) = self.inbox.recv() => self.take(event),
                 mark = synced(self.disk.as_mut()) => self.persisted(mark),
@@ -187,7 +159,6 @@ impl Node {
             }
             self.tick();
         }
-        Ok(())
     }
 
     fn take(&mut self, event: Event) {
@@ -278,9 +249,12 @@ impl Node {
         }
     }
 
-    fn deadline(&self) -> Option<Time> {
+    /// When the loop must go on though nothing has come; `now` is what it last looked at.
+    fn deadline(&self, now: Time) -> Option<Time> {
         let waits = self.waiting.iter().map(|waiting| waiting.until);
+        let gives_up = waits.clone().map(|until| until + CONFIRM);
         let frontier = self.dead.values().map(|&since| since + FRONTIER);
+        let ours = waits.chain(gives_up).chain(frontier);
         [
             self.membership.deadline(),
             self.store.deadline(),
@@ -288,14 +262,12 @@ impl Node {
         ]
         .into_iter()
         .flatten()
-        .chain(waits)
-        .chain(frontier)
+        .chain(ours.filter(|&due| due > now))
         .min()
     }
 
     /// Does what both rooms want; true when the node has left.
-    fn drain(&mut self) -> Result<bool, RunError> {
-        let now = self.clock.now();
+    fn drain(&mut self, now: Time) -> Result<bool> {
         while let Some(output) = self.membership.poll() {
             use membership::Output::{Accused, Changed, Forgotten, Left, MassLoss, Refused, Send};
             match output {
@@ -308,13 +280,9 @@ impl Node {
                 MassLoss { lost, of } => tracing::warn!(lost, of, "rather a broken network"),
                 Left => return Ok(true),
                 Refused { name, holder, at } => {
-                    let me = self.address;
-                    return Err(RunError::NameTaken {
-                        name,
-                        holder,
-                        at,
-                        me,
-                    });
+                    bail!(
+                        "the name {name} is taken by node {holder} at {at}; choose another --name"
+                    );
                 }
             }
         }
@@ -403,6 +371,9 @@ impl Node {
                 waiting.answer(1);
             } else if waiting.until + CONFIRM > now {
                 kept.push(waiting);
+            } else {
+                let why = "the disk has not taken it; whether it stays is not known";
+                let _ = waiting.reply.send(Reply::Refused(why.into()));
             }
         }
         self.waiting = kept;

@@ -75,24 +75,13 @@ impl Arrival {
     }
 }
 
-/// What was sent, and what was dropped because a bound was hit or a byte was wrong.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Datagrams sent.
-    pub datagrams: AtomicU64,
-    /// Bytes in them, without the headers of UDP and IP.
-    pub datagram_bytes: AtomicU64,
-    /// Messages given to streams.
-    pub messages: AtomicU64,
-    /// Bytes in them.
-    pub message_bytes: AtomicU64,
-    /// Messages dropped, both ways.
-    pub dropped: AtomicU64,
-}
+/// Counts messages that were dropped, either way, because a bound was hit or a byte was wrong.
+#[derive(Clone, Debug, Default)]
+struct Dropped(Arc<AtomicU64>);
 
-impl Counts {
-    fn drop_one(&self) {
-        self.dropped.fetch_add(1, Relaxed);
+impl Dropped {
+    fn one(&self) {
+        self.0.fetch_add(1, Relaxed);
     }
 }
 
@@ -102,7 +91,7 @@ pub struct Sockets {
     address: SocketAddr,
     udp: Arc<UdpSocket>,
     lines: BTreeMap<SocketAddr, mpsc::Sender<Vec<u8>>>,
-    counts: Arc<Counts>,
+    dropped: Dropped,
     /// The two that listen; they end with this.
     _ears: JoinSet<()>,
 }
@@ -121,50 +110,38 @@ impl Sockets {
         let tcp = TcpListener::bind(address).await?;
         // A first `try_send_to` fails unless the runtime has seen that the socket can be written.
         udp.writable().await?;
-        let counts = Arc::new(Counts::default());
+        let dropped = Dropped::default();
         let mut ears = JoinSet::new();
         ears.spawn(take_datagrams(
             Arc::clone(&udp),
             inbox.clone(),
-            Arc::clone(&counts),
+            dropped.clone(),
         ));
-        ears.spawn(take_callers(tcp, inbox, Arc::clone(&counts)));
+        ears.spawn(take_callers(tcp, inbox, dropped.clone()));
         Ok(Self {
             address,
             udp,
             lines: BTreeMap::new(),
-            counts,
+            dropped,
             _ears: ears,
         })
     }
 
-    /// What was sent and dropped so far.
+    /// How many messages were dropped, either way, because a bound was hit or a byte was wrong.
     #[must_use]
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+    pub fn dropped(&self) -> u64 {
+        self.dropped.0.load(Relaxed)
     }
 
     /// Sends one message; never waits. What can't be sent is counted and dropped.
     pub fn send(&mut self, room: Room, to: SocketAddr, way: Way, bytes: &[u8]) {
         let message = [&[room as u8], bytes].concat();
-        let len = message.len() as u64;
-        let (is_sent, number, sum) = match way {
-            Way::Datagram => {
-                let sent = self.udp.try_send_to(&message, to);
-                let counts = (&self.counts.datagrams, &self.counts.datagram_bytes);
-                (sent.is_ok(), counts.0, counts.1)
-            }
-            Way::Stream => {
-                let is_sent = message.len() <= MESSAGE_MAX && self.queue(to, message);
-                let counts = (&self.counts.messages, &self.counts.message_bytes);
-                (is_sent, counts.0, counts.1)
-            }
+        let is_sent = match way {
+            Way::Datagram => self.udp.try_send_to(&message, to).is_ok(),
+            Way::Stream => message.len() <= MESSAGE_MAX && self.queue(to, message),
         };
-        if is_sent {
-            number.fetch_add(1, Relaxed);
-            sum.fetch_add(len, Relaxed);
-        } else {
-            self.counts.drop_one();
+        if !is_sent {
+            self.dropped.one();
         }
     }
 
@@ -185,12 +162,7 @@ impl Sockets {
         let (line, waiting) = mpsc::channel(WAITING_MAX);
         line.try_send(message).expect("an empty queue has room");
         self.lines.insert(to, line);
-        tokio::spawn(keep_line(
-            self.address,
-            to,
-            waiting,
-            Arc::clone(&self.counts),
-        ));
+        tokio::spawn(keep_line(self.address, to, waiting, self.dropped.clone()));
         true
     }
 }
@@ -198,7 +170,7 @@ impl Sockets {
 async fn take_datagrams<E: From<Arrival>>(
     udp: Arc<UdpSocket>,
     inbox: mpsc::Sender<E>,
-    counts: Arc<Counts>,
+    dropped: Dropped,
 ) {
     let mut buffer = [0; DATAGRAM_MAX + 1];
     while !inbox.is_closed() {
@@ -210,12 +182,12 @@ async fn take_datagrams<E: From<Arrival>>(
         let arrival = arrival.filter(|_| len <= DATAGRAM_MAX);
         let is_taken = arrival.is_some_and(|arrival| inbox.try_send(arrival.into()).is_ok());
         if !is_taken {
-            counts.drop_one();
+            dropped.one();
         }
     }
 }
 
-async fn take_callers<E>(tcp: TcpListener, inbox: mpsc::Sender<E>, counts: Arc<Counts>)
+async fn take_callers<E>(tcp: TcpListener, inbox: mpsc::Sender<E>, dropped: Dropped)
 where
     E: From<Arrival> + Send + 'static,
 {
@@ -227,13 +199,13 @@ where
             continue;
         };
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            counts.drop_one();
+            dropped.one();
             continue;
         };
-        let (inbox, counts) = (inbox.clone(), Arc::clone(&counts));
+        let (inbox, dropped) = (inbox.clone(), dropped.clone());
         tokio::spawn(async move {
             if hear(stream, &inbox).await.is_err() {
-                counts.drop_one();
+                dropped.one();
             }
             drop(permit);
         });
@@ -286,7 +258,7 @@ async fn keep_line(
     me: SocketAddr,
     to: SocketAddr,
     mut waiting: mpsc::Receiver<Vec<u8>>,
-    counts: Arc<Counts>,
+    dropped: Dropped,
 ) {
     if let Ok(Ok(stream)) = timeout(CONNECT, call(me, to)).await {
         let (mut reading, mut writing) = stream.into_split();
@@ -299,14 +271,14 @@ async fn keep_line(
             let Ok(Some(message)) = message else { break };
             let sent = timeout(IDLE, write(&mut writing, &message)).await;
             if !matches!(sent, Ok(Ok(()))) {
-                counts.drop_one();
+                dropped.one();
                 break;
             }
         }
     }
     waiting.close();
     while waiting.recv().await.is_some() {
-        counts.drop_one();
+        dropped.one();
     }
 }
 
@@ -382,7 +354,7 @@ mod tests {
             Way::Stream,
             &[long, vec![7]].concat(),
         );
-        assert_eq!(alice.counts.dropped.load(Relaxed), 1, "one byte too long");
+        assert_eq!(alice.dropped(), 1, "one byte too long");
     }
 
     #[tokio::test]
@@ -407,7 +379,7 @@ mod tests {
             let mut answer = Vec::new();
             let _ = caller.read_to_end(&mut answer).await;
             assert!(answer.is_empty());
-            while bob.counts.dropped.load(Relaxed) < nth as u64 + 1 {
+            while bob.dropped() < nth as u64 + 1 {
                 tokio::task::yield_now().await;
             }
         }
