@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn serfs_own_events_are_read_and_nothing_else() {
-        let read = |line| Serf.read(line);
+        let read = |line: &str| Serf.read(line);
         let stamp = "    2026/11/21 07:55:53 [INFO]";
         assert_eq!(
             read(&format!("{stamp} serf: EventMemberFailed: n2 127.0.1.3")),

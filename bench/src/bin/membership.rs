@@ -51,6 +51,8 @@ struct Arguments {
 
 /// How long one crash may take to be known, and one return.
 const CRASH_MAX: Duration = Duration::from_secs(45);
+/// When crashes take longer than this in the mean, there are fewer of them.
+const CRASH_USUAL: Duration = Duration::from_secs(18);
 /// How long one round of joining may take; and the last one starts within this.
 const JOINING_MAX: Duration = Duration::from_secs(100);
 
@@ -163,7 +165,12 @@ fn idle(cluster: &mut Cluster<'_>, arguments: &Arguments, figures: &mut Figures)
 
 fn crashes(cluster: &mut Cluster<'_>, arguments: &Arguments, figures: &mut Figures) -> Result<()> {
     let mut rng = Rng::new(1);
+    let begin = Instant::now();
     for round in 0..arguments.rounds {
+        if begin.elapsed() > CRASH_USUAL * arguments.rounds {
+            println!("  no more crashes: each took over {CRASH_USUAL:?}");
+            break;
+        }
         // At any moment of the protocol's second.
         cluster.watch(Duration::from_millis(500 + rng.below(1_000)));
         let victim = 1 + round as usize % (arguments.nodes - 1);
@@ -305,4 +312,17 @@ fn print(columns: &[(String, Figures)], arguments: &Arguments) {
     row("  CPU a second per agent", "stated", "1.5 ms", &|f| {
         format!("{:.2} ms", f.cpu_ms)
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_p99_of_ten_is_the_slowest() {
+        let ten: Vec<f64> = (1..=10).map(f64::from).collect();
+        assert_eq!(quantile(&ten, 0.5), Some(5.0));
+        assert_eq!(quantile(&ten, 0.99), Some(10.0));
+        assert_eq!(quantile(&[], 0.99), None);
+    }
 }
