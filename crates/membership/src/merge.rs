@@ -12,6 +12,8 @@ use crate::suspicion::Suspicion;
 use crate::table::{Record, Tombstone};
 use crate::{Incarnation, Member, Membership, Meta, Mutation, Output, State};
 
+/// An exchange of more claims than this brings what many know already.
+const BULK: usize = 16;
 /// Living members at most; a cluster of this kind ends long before.
 const MOST_MEMBERS: usize = 65_536;
 
@@ -34,6 +36,7 @@ impl Membership {
 
     /// Merges claims; those from an exchange of tables may be old.
     pub(crate) fn merge(&mut self, now: Time, by: NodeId, mut claims: Vec<Claim>, how: How) {
+        self.push.in_bulk = how == How::Exchange && claims.len() > BULK;
         // A name that became free in the same packet is free for its new bearer.
         claims.sort_by_key(|claim| std::cmp::Reverse(claim.rank().1));
         for claim in claims {
@@ -67,6 +70,7 @@ impl Membership {
                 }
             }
         }
+        self.push.in_bulk = false;
     }
 
     fn believe(
@@ -148,7 +152,7 @@ impl Membership {
         self.outputs
             .push_back(Output::Changed(record.member.clone()));
         self.table.put(record);
-        self.push.add(id);
+        self.push.add(id, self.table.size());
     }
 
     fn suspect(&mut self, now: Time, mut record: Record, accusers: &[NodeId], lived: bool) {
@@ -199,7 +203,7 @@ impl Membership {
             self.alarms.unset(before, Alarm::Objection(id));
             self.alarms.set(ends, Alarm::Objection(id));
         }
-        self.push.add(id);
+        self.push.add(id, self.table.size());
         for by in new {
             self.outputs.push_back(Output::Accused {
                 member: id,
@@ -285,7 +289,7 @@ impl Membership {
                 forget_at,
             },
         );
-        self.push.add(id);
+        self.push.add(id, self.table.size());
         self.bound_the_dead();
         self.arm_oblivion();
     }
@@ -352,7 +356,7 @@ impl Membership {
         if same || said < (me.incarnation, State::Alive as u8) {
             // Older news of ourselves; whoever still believes worse hears the present.
             if !same && said.1 != State::Alive as u8 {
-                self.push.add(me.id);
+                self.push.add(me.id, self.table.size());
             }
             return;
         }
@@ -373,7 +377,9 @@ impl Membership {
             .get(me.id)
             .map_or(me.incarnation, |held| held.born);
         let record = Record::new(me.clone(), born);
+        let in_bulk = std::mem::take(&mut self.push.in_bulk);
         self.enter(record, true);
+        self.push.in_bulk = in_bulk;
     }
 
     pub(crate) fn describe(&mut self, mut meta: Meta) {

@@ -94,7 +94,7 @@ impl Membership {
     pub(crate) fn name_is_free(&mut self, now: Time, id: NodeId, incarnation: Incarnation) {
         self.is_settled = true;
         self.drop_for_good(now, id, incarnation, 0);
-        self.push.add(self.config.me.id);
+        self.push.add(self.config.me.id, self.table.size());
     }
 
     /// The name has been free of others where we joined.

@@ -16,18 +16,29 @@ const FAN_OUT: usize = 3;
 /// Pieces of news looked at for one packet; more than fit into 1,200 bytes.
 const LOOKED_AT: usize = 48;
 
+/// What came with many others in an exchange of tables is told so often; pulls do the rest. Without
+/// this each of 1,000 nodes that start together would tell 1,000 pieces of news 16 times.
+const TOLD_IN_BULK: u32 = 2;
+
 /// News and when it was last told.
 #[derive(Debug, Default)]
 pub(crate) struct Push {
     pub(crate) rumours: Rumours,
     fresh: bool,
+    /// What is learned now is known to many: it is told a few times only.
+    pub(crate) in_bulk: bool,
     last: Time,
     due: Option<Time>,
 }
 
 impl Push {
-    pub(crate) fn add(&mut self, id: NodeId) {
-        self.rumours.add(id);
+    pub(crate) fn add(&mut self, id: NodeId, cluster: usize) {
+        let told = if self.in_bulk {
+            rumours::limit(cluster).saturating_sub(TOLD_IN_BULK)
+        } else {
+            0
+        };
+        self.rumours.add(id, told);
         self.fresh = true;
     }
 }

@@ -19,14 +19,15 @@ pub(crate) struct Rumours {
 }
 
 impl Rumours {
-    /// There is news about `id`; what was told of it before counts no more.
-    pub(crate) fn add(&mut self, id: NodeId) {
+    /// There is news about `id`, told `times` times already as far as the limit is concerned; what
+    /// was told of it before counts no more.
+    pub(crate) fn add(&mut self, id: NodeId, times: u32) {
         self.drop_news(id);
         self.count += 1;
         // Of what was told equally often, the newest goes first.
         let newest = u64::MAX - self.count;
-        self.told.insert(id, (0, newest));
-        self.order.insert((0, newest, id));
+        self.told.insert(id, (times, newest));
+        self.order.insert((times, newest, id));
     }
 
     /// There is nothing to be told about `id` any more.
@@ -88,7 +89,7 @@ mod tests {
     #[test]
     fn news_is_told_as_often_as_the_limit_says_and_no_more() {
         let mut rumours = Rumours::default();
-        rumours.add(NodeId(1));
+        rumours.add(NodeId(1), 0);
         let mut times = 0;
         while !rumours.is_empty() {
             rumours.tell(4, 9, |_| {
@@ -102,9 +103,9 @@ mod tests {
     #[test]
     fn what_did_not_fit_stays_and_the_least_told_goes_first() {
         let mut rumours = Rumours::default();
-        rumours.add(NodeId(1));
+        rumours.add(NodeId(1), 0);
         rumours.tell(4, 9, |_| Some(true));
-        rumours.add(NodeId(2));
+        rumours.add(NodeId(2), 0);
         let mut seen = Vec::new();
         rumours.tell(4, 9, |id| {
             seen.push(id.0);
@@ -116,11 +117,11 @@ mod tests {
     #[test]
     fn newer_news_about_a_member_starts_anew() {
         let mut rumours = Rumours::default();
-        rumours.add(NodeId(1));
+        rumours.add(NodeId(1), 0);
         for _ in 0..3 {
             rumours.tell(4, 9, |_| Some(true));
         }
-        rumours.add(NodeId(1));
+        rumours.add(NodeId(1), 0);
         let mut times = 0;
         while !rumours.is_empty() {
             rumours.tell(4, 9, |_| {
