@@ -11,6 +11,8 @@ use crate::tools;
 pub(crate) enum Name {
     /// Outcomes per second of the pure core, from 1,000 to 1,000,000 targets
     Core,
+    /// Who owns what: moves, shares and times
+    Ownership,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
     /// Crash, joining and idling of 30 agents over real sockets, beside HashiCorp's serf
@@ -21,6 +23,10 @@ pub(crate) enum Name {
 pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     let (binary, needs): (&str, &[&str]) = match name {
         Name::Core => ("core", &["--package", "roundsman-bench", "--bin", "core"]),
+        Name::Ownership => (
+            "ownership",
+            &["--package", "roundsman-bench", "--bin", "ownership"],
+        ),
         Name::Probes => (
             "probes",
             &[
@@ -37,9 +43,9 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
         ),
     };
     match name {
-        Name::Core => {}
         Name::Probes => tools::install(&tools::TOOLS),
         Name::Membership => tools::install(&tools::BENCH_TOOLS),
+        _ => {}
     }
     process::run(cargo(&["build", "--release"]).args(needs))?;
     let program = root().join("target/release").join(binary);
