@@ -9,6 +9,7 @@ mod clock;
 mod disk;
 mod node;
 mod sockets;
+mod writes;
 
 pub use client::{Held, MemberRow, Reply, Request, Sibling, ask};
 pub use clock::Clock;

@@ -13,14 +13,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client::{self, Held, MemberRow, Reply, Request};
+use crate::writes::Writes;
 use crate::{Arrival, Clock, Disk, Room, Sockets};
 
 /// What waits for the loop at most; more makes streams and clients wait, and drops datagrams.
 const INBOX: usize = 1_024;
-/// Writes that wait for a peer's confirmation at most.
-const WAITING_MAX: usize = 1_024;
-/// A write that no peer has confirmed for so long is answered as being on one disk.
-const CONFIRM: Duration = Duration::from_secs(2);
 /// A farewell takes so long at most.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// For so long the store waits for a dead member before it forgets traces that it may need.
@@ -75,24 +72,12 @@ pub struct Node {
     sockets: Sockets,
     disk: Option<Disk>,
     inbox: mpsc::Receiver<Event>,
-    waiting: Vec<Waiting>,
-    /// The newest mark that the store gave out, and the newest that is on disk.
-    marks: (Mark, Mark),
+    writes: Writes,
     /// Since when each dead member is.
     dead: BTreeMap<NodeId, Time>,
     /// What the store was last told: the living, and the frontier.
     peers: (Vec<NodeId>, Vec<NodeId>),
     leaves_at: Option<Time>,
-}
-
-/// A client that waits for its write to be safe.
-#[derive(Debug)]
-struct Waiting {
-    version: Version,
-    /// The newest mark when its records had been given out.
-    mark: Option<Mark>,
-    until: Time,
-    reply: oneshot::Sender<Reply>,
 }
 
 impl Node {
@@ -130,8 +115,7 @@ impl Node {
             sockets,
             disk,
             inbox,
-            waiting: Vec::new(),
-            marks: (Mark::default(), Mark::default()),
+            writes: Writes::default(),
             dead: BTreeMap::new(),
             peers: (Vec::new(), Vec::new()),
             leaves_at: None,
@@ -154,7 +138,7 @@ impl Node {
             let due = self.deadline(now);
             tokio::select! {
                 Some(event) = self.inbox.recv() => self.take(event),
-                mark = synced(self.disk.as_mut()) => self.persisted(mark),
+                mark = synced(self.disk.as_mut()) => self.persisted(self.clock.now(), mark),
                 () = self.clock.sleep_until(due) => {}
             }
             self.tick();
@@ -196,10 +180,9 @@ impl Node {
         }
     }
 
-    fn persisted(&mut self, mark: Mark) {
-        self.marks.1 = mark;
-        let input = store::Input::Persisted(mark);
-        self.store.handle(self.clock.now(), input);
+    fn persisted(&mut self, now: Time, mark: Mark) {
+        self.writes.synced = mark;
+        self.store.handle(now, store::Input::Persisted(mark));
     }
 
     fn asked(&mut self, now: Time, request: Request, reply: oneshot::Sender<Reply>) {
@@ -223,21 +206,17 @@ impl Node {
     }
 
     fn write(&mut self, now: Time, input: store::Input, reply: oneshot::Sender<Reply>) {
-        if self.waiting.len() >= WAITING_MAX {
-            let why = format!("{WAITING_MAX} writes wait for the disk or a peer; try again");
-            let _ = reply.send(Reply::Refused(why));
+        if !self.writes.have_room() {
+            let why = "too many writes wait for the disk or a peer; try again";
+            let _ = reply.send(Reply::Refused(why.into()));
             return;
         }
         self.store.handle(now, input);
-        self.waiting.push(Waiting {
-            version: Version::default(), // the store's, once it has one
-            mark: None,
-            until: now + CONFIRM,
-            reply,
-        });
+        // The store's version, once it has one.
+        self.writes.add(now, Version::default(), reply);
     }
 
-    /// Gives each room its tick if it is due, and looks after those who wait.
+    /// Gives each room its tick if it is due.
     fn tick(&mut self) {
         let now = self.clock.now();
         let is_due = |deadline: Option<Time>| deadline.is_some_and(|due| due <= now);
@@ -251,18 +230,16 @@ impl Node {
 
     /// When the loop must go on though nothing has come; `now` is what it last looked at.
     fn deadline(&self, now: Time) -> Option<Time> {
-        let waits = self.waiting.iter().map(|waiting| waiting.until);
-        let gives_up = waits.clone().map(|until| until + CONFIRM);
         let frontier = self.dead.values().map(|&since| since + FRONTIER);
-        let ours = waits.chain(gives_up).chain(frontier);
         [
             self.membership.deadline(),
             self.store.deadline(),
+            self.writes.deadline(now),
             self.leaves_at,
         ]
         .into_iter()
         .flatten()
-        .chain(ours.filter(|&due| due > now))
+        .chain(frontier.filter(|&due| due > now))
         .min()
     }
 
@@ -292,18 +269,18 @@ impl Node {
             match output {
                 Send(to, way, bytes) => self.send(to, way, &bytes),
                 Persist(mark, records) => {
-                    self.marks.0 = mark;
+                    self.writes.given = mark;
                     match &self.disk {
                         Some(disk) => disk.write(mark, records),
-                        None => self.persisted(mark),
+                        None => self.persisted(now, mark),
                     }
                 }
                 Changed(key) => tracing::debug!(key = %String::from_utf8_lossy(&key), "changed"),
-                Confirmed(version) => self.confirmed(version),
+                Confirmed(version) => self.writes.confirmed(version),
                 Renamed(origin, why) => tracing::info!(%origin, why, "writes under a new origin"),
             }
         }
-        self.answer_waiting(now);
+        self.writes.look(now, self.peers.0.is_empty());
         Ok(self.leaves_at.is_some_and(|end| end <= now))
     }
 
@@ -344,46 +321,6 @@ impl Node {
             self.store
                 .handle(now, store::Input::Peers { live, frontier });
         }
-    }
-
-    fn confirmed(&mut self, version: Version) {
-        let (safe, waiting) =
-            std::mem::take(&mut self.waiting)
-                .into_iter()
-                .partition(|waiting: &Waiting| {
-                    waiting.version.origin == version.origin && waiting.version.seq <= version.seq
-                });
-        self.waiting = waiting;
-        safe.into_iter()
-            .for_each(|waiting: Waiting| waiting.answer(2));
-    }
-
-    /// Answers the writes that are on our disk if no more is to be expected: nobody else lives,
-    /// or nobody has confirmed for long.
-    fn answer_waiting(&mut self, now: Time) {
-        let (given, synced) = self.marks;
-        let is_alone = self.peers.0.is_empty();
-        let mut kept = Vec::new();
-        for mut waiting in std::mem::take(&mut self.waiting) {
-            // The first drain after a write has given its records to the disk.
-            let mark = *waiting.mark.get_or_insert(given);
-            if mark <= synced && (is_alone || waiting.until <= now) {
-                waiting.answer(1);
-            } else if waiting.until + CONFIRM > now {
-                kept.push(waiting);
-            } else {
-                let why = "the disk has not taken it; whether it stays is not known";
-                let _ = waiting.reply.send(Reply::Refused(why.into()));
-            }
-        }
-        self.waiting = kept;
-    }
-}
-
-impl Waiting {
-    fn answer(self, disks: u8) {
-        let version = self.version.to_string();
-        let _ = self.reply.send(Reply::Written { version, disks });
     }
 }
 
