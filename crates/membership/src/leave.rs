@@ -25,8 +25,10 @@ pub(crate) enum Phase {
         wanted: usize,
         step: u32,
     },
-    /// Left or refused: nothing is answered any more.
-    Over,
+    /// Has left; nothing is answered until it joins again.
+    Left,
+    /// Another one has the name: nothing is answered any more.
+    Refused,
 }
 
 impl Phase {
@@ -35,7 +37,7 @@ impl Phase {
     }
 
     pub(crate) fn is_over(self) -> bool {
-        self == Self::Over
+        matches!(self, Self::Left | Self::Refused)
     }
 }
 
@@ -103,14 +105,14 @@ impl Membership {
     }
 
     fn end(&mut self) {
-        self.phase = Phase::Over;
+        self.phase = Phase::Left;
         self.probes.clear();
         self.outputs.push_back(Output::Left);
     }
 
     /// Whoever left may come back by joining again, in a later incarnation.
     pub(crate) fn come_back(&mut self) {
-        if self.phase.is_over() && self.config.me.state == State::Left {
+        if self.phase == Phase::Left {
             self.phase = Phase::Running;
             self.config.me.state = State::Alive;
             self.present(Incarnation(self.config.me.incarnation.0 + 1));

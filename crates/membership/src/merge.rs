@@ -360,6 +360,10 @@ impl Membership {
             }
             return;
         }
+        if said.0.0 >= crate::message::MAX_INCARNATION {
+            self.counters.malformed += 1;
+            return;
+        }
         if said.1 != State::Alive as u8 {
             self.counters.refutations += 1;
             self.awareness.worse(1);

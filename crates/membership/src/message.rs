@@ -25,7 +25,7 @@ pub const MAX_ACCUSERS: usize = 4;
 pub const BUCKETS: usize = 64;
 
 /// An incarnation above this is no boot time of anybody: such a claim could not be answered.
-const MAX_INCARNATION: u64 = 1 << 62;
+pub(crate) const MAX_INCARNATION: u64 = 1 << 62;
 const PREFIX: usize = 5;
 
 /// Bytes that are no packet of ours. Nothing changes.

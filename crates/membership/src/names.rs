@@ -85,7 +85,7 @@ impl Membership {
         self.config.me.state = State::Left;
         self.present(Incarnation(0));
         self.tell_at_once(now);
-        self.phase = Phase::Over;
+        self.phase = Phase::Refused;
         let (holder, at) = (probe.target, probe.address);
         self.outputs.push_back(Output::Refused { name, holder, at });
     }

@@ -119,8 +119,8 @@ impl Membership {
         if dead == 0 || !self.phase.is_running() || self.rng.below(size) >= dead as u64 {
             return;
         }
-        self.reborn = (self.reborn + 1) % dead;
-        let id = self.table.dead()[self.reborn];
+        self.next_dead = (self.next_dead + 1) % dead;
+        let id = self.table.dead()[self.next_dead];
         self.probe(now, id, Purpose::Recontact);
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use base::{Duration, NodeId};
 
 use crate::testing::{World, address, member};
-use crate::{Config, Incarnation, Input, Meta, Output, Standing, State};
+use crate::{Config, Incarnation, Input, Meta, Mutation, Output, Standing, State};
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -347,4 +347,103 @@ fn idle_nodes_say_little() {
         let each = (world.bytes - before) / 60 / n;
         assert!(each < 300, "{each} bytes a second at {n}");
     }
+}
+
+/// Twenty nodes of which one is broken by `mutation`, and a loss that makes suspicions.
+fn world_with(mutation: Mutation, only: Option<u64>, seed: u64) -> World {
+    let mut world = World::new(seed);
+    for id in 1..=20 {
+        let mut config = Config::lan(member(id), seed ^ (id << 32));
+        if only.is_none_or(|only| only == id) {
+            config.mutation = mutation;
+        }
+        world.start(config);
+        world.input(id, Input::Join(vec![address(1)]));
+    }
+    world.run(seconds(2));
+    world
+}
+
+#[test]
+fn without_refutation_one_stall_is_for_ever() {
+    let mut world = world_with(Mutation::NoRefutation, None, 1);
+    world.stopped.insert(address(3), world.now + seconds(8));
+    world.run(seconds(60));
+    assert!(!world.agrees());
+}
+
+#[test]
+fn without_memory_of_the_dead_halves_stay_apart() {
+    let mut world = world_with(Mutation::ForgetsDeadSoon, None, 1);
+    for id in 1..=10 {
+        world.sides.insert(address(id), 1);
+    }
+    world.run(seconds(200));
+    world.sides.clear();
+    // The addresses to join at are tried for ever, but node 1 has none and nobody knows the rest.
+    world.run(seconds(10));
+    assert!(!world.agrees());
+}
+
+#[test]
+fn blind_to_its_own_stalls_a_node_blames_others() {
+    let wrongly_dead = |mutation| -> usize {
+        let of_seed = |seed| {
+            let mut world = world_with(mutation, Some(3), seed);
+            world.loss = 40;
+            for _ in 0..20 {
+                // It falls asleep with suspicions under way, and longer than they last.
+                world.stopped.insert(address(3), world.now + seconds(15));
+                world.run(seconds(18));
+            }
+            let deaths = world.deaths();
+            deaths
+                .iter()
+                .filter(|&&(_, by, of)| by == NodeId(3) && of != NodeId(3))
+                .count()
+        };
+        (0..5).map(of_seed).sum()
+    };
+    assert_eq!(wrongly_dead(Mutation::None), 0);
+    assert!(wrongly_dead(Mutation::BlindToStalls) > 0);
+}
+
+#[test]
+fn whoever_was_refused_stays_out() {
+    let mut world = World::of(4, 1);
+    world.run(seconds(5));
+    let mut late = member(50);
+    late.name = member(3).name;
+    world.start(Config::lan(late, 1));
+    world.input(50, Input::Join(vec![address(1)]));
+    world.run(seconds(2));
+    assert_eq!(refused(&world), [NodeId(50)]);
+    world.input(50, Input::Join(vec![address(1)]));
+    world.run(seconds(2));
+    world.crash(50);
+    assert!(world.agrees());
+}
+
+#[test]
+fn an_incarnation_that_cannot_be_gone_past_is_not_believed() {
+    let mut world = World::of(3, 1);
+    let mut claimed = member(2);
+    claimed.incarnation = Incarnation(1 << 62);
+    claimed.state = State::Dead;
+    let (born, accusers) = (Incarnation(1), Vec::new());
+    let claim = crate::message::Claim::About {
+        member: claimed,
+        born,
+        accusers,
+        age_s: 0,
+    };
+    let message = crate::message::Message::Gossip;
+    let packet = crate::Packet {
+        sender: NodeId(9),
+        message,
+        claims: vec![claim],
+    };
+    let bytes = crate::message::encode(&packet);
+    world.input(2, Input::Received(address(9), base::Way::Datagram, bytes));
+    assert_eq!(world.node(2).me().incarnation, Incarnation(1_000));
 }

@@ -165,7 +165,9 @@ impl World {
             let count = entry.key().1;
             let (from, to, way, bytes) = entry.remove();
             if let Some(&until) = self.stopped.get(&to).filter(|&&until| until > self.now) {
-                self.flights.insert((until, count), (from, to, way, bytes));
+                // Whoever wakes up looks at its clock first, and then into its socket.
+                let after = until + Duration::from_micros(50);
+                self.flights.insert((after, count), (from, to, way, bytes));
             } else if self.nodes.contains_key(&to) && self.sides.get(&from) == self.sides.get(&to) {
                 self.give(to, Input::Received(from, way, bytes));
             }
