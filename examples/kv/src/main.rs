@@ -1,8 +1,13 @@
 //! The command line: runs a node, or asks one.
-#![expect(clippy::print_stdout, reason = "a program for people")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program for people"
+)]
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -40,7 +45,17 @@ enum Verb {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match perform().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kv: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform() -> Result<()> {
     let Arguments { verb, at, json } = Arguments::parse();
     let request = match verb {
         Verb::Run(setup) => return run(setup).await,
