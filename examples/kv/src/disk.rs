@@ -116,7 +116,10 @@ impl Inbox {
             done = waiting.mark;
             let writes = std::mem::take(&mut waiting.writes);
             drop(waiting);
-            if let Err(error) = commit(database, writes) {
+            // A mark without writes has nothing to wait for: all before it is synced.
+            if !writes.is_empty()
+                && let Err(error) = commit(database, writes)
+            {
                 // Nothing is confirmed from here on; a real product would try again and say so
                 // to its callers (crates/agent/src/disk.rs does).
                 tracing::error!(%error, "the disk has failed: restart this node when it is mended");

@@ -1,18 +1,18 @@
 //! One node: a loop that feeds both rooms and does what they want.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use base::{Duration, NodeId, Time, Version, Way};
+use base::{Duration, NodeId, Origin, Time, Way};
 use clap::Args;
 use membership::{Incarnation, Member, Membership, Meta, State};
-use store::{Mark, Store};
+use store::{KEY_MAX, Mark, Store, VALUE_MAX};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::{self, Held, MemberRow, Reply, Request};
+use crate::client::{self, Held, MemberRow, Reply, Request, Sibling};
 use crate::writes::Writes;
 use crate::{Arrival, Clock, Disk, Room, Sockets};
 
@@ -98,7 +98,9 @@ impl Node {
             None => (None, NodeId(Clock::entropy()), Vec::new()),
         };
         let membership = Membership::new(membership_config(me, &setup))?;
-        let store = Store::new(store_config(me), records)?;
+        let origin = Origin(Clock::entropy());
+        let store_config = store::Config::lan(me, origin, Clock::entropy());
+        let store = Store::new(store_config, records)?;
         let (sender, inbox) = mpsc::channel(INBOX);
         let cant_listen = |at| move || format!("can't listen on {at}");
         let sockets = Sockets::open(address, sender.clone()).await;
@@ -211,9 +213,15 @@ impl Node {
             let _ = reply.send(Reply::Refused(why.into()));
             return;
         }
+        let before = self.store.version();
         self.store.handle(now, input);
-        // The store's version, once it has one.
-        self.writes.add(now, Version::default(), reply);
+        match self.store.version().filter(|&now| Some(now) != before) {
+            Some(version) => self.writes.add(now, version, reply),
+            None => {
+                let why = format!("a key has 1 to {KEY_MAX} bytes, a value up to {VALUE_MAX}");
+                let _ = reply.send(Reply::Refused(why));
+            }
+        }
     }
 
     /// Gives each room its tick if it is due.
@@ -276,7 +284,11 @@ impl Node {
                     }
                 }
                 Changed(key) => tracing::debug!(key = %String::from_utf8_lossy(&key), "changed"),
-                Confirmed(version) => self.writes.confirmed(version),
+                Confirmed(version) => {
+                    // Alone, the store calls confirmed what is on its own disk.
+                    let disks = if self.peers.0.is_empty() { 1 } else { 2 };
+                    self.writes.confirmed(version, disks);
+                }
                 Renamed(origin, why) => tracing::info!(%origin, why, "writes under a new origin"),
             }
         }
@@ -324,14 +336,28 @@ impl Node {
     }
 }
 
-/// What the store holds under `key`; nothing until the store can be read.
-fn held(_store: &Store, _key: &[u8]) -> Option<Held> {
-    None
+/// What the store holds under `key`; nothing if only a delete is left.
+fn held(store: &Store, key: &[u8]) -> Option<Held> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let siblings: Vec<Sibling> = store
+        .entries(key)
+        .into_iter()
+        .filter_map(|entry| {
+            let value = text(entry.value?);
+            let version = entry.version.to_string();
+            Some(Sibling { value, version })
+        })
+        .collect();
+    let key = text(key);
+    (!siblings.is_empty()).then_some(Held { key, siblings })
 }
 
 /// Everything that the store holds, in the order of the keys.
-fn all(_store: &Store) -> Vec<Held> {
-    Vec::new()
+fn all(store: &Store) -> Vec<Held> {
+    let keys: BTreeSet<&[u8]> = store.iter().map(|(key, _)| key).collect();
+    keys.into_iter()
+        .filter_map(|key| held(store, key))
+        .collect()
 }
 
 fn row(member: &Member) -> MemberRow {
@@ -363,15 +389,4 @@ fn membership_config(me: NodeId, setup: &Setup) -> membership::Config {
         },
     };
     membership::Config::lan(me, Clock::entropy())
-}
-
-fn store_config(me: NodeId) -> store::Config {
-    store::Config {
-        me,
-        origin: base::Origin(Clock::entropy()),
-        seed: Clock::entropy(),
-        packet_size: 1_200,
-        pull_every: Duration::from_secs(1),
-        push: true,
-    }
 }

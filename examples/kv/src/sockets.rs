@@ -23,7 +23,7 @@ use tokio::time::timeout;
 /// Bytes of one datagram at most, the room's byte included.
 const DATAGRAM_MAX: usize = 1_500;
 /// Bytes of one message on a stream at most, the room's byte included.
-const MESSAGE_MAX: usize = 16 << 20;
+const MESSAGE_MAX: usize = 1 << 20;
 /// Messages that wait for one peer's stream at most.
 const WAITING_MAX: usize = 64;
 /// Connections that others may have open to us, and we to others.

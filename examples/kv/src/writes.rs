@@ -47,13 +47,11 @@ impl Writes {
         });
     }
 
-    /// A peer has this write, and all of its origin before it, on disk as we have.
-    pub(crate) fn confirmed(&mut self, by: Version) {
-        let is_safe = |waiting: &mut Waiting| {
-            waiting.version.origin == by.origin && waiting.version.seq <= by.seq
-        };
+    /// This write is on so many disks.
+    pub(crate) fn confirmed(&mut self, version: Version, disks: u8) {
+        let is_safe = |waiting: &mut Waiting| waiting.version == version;
         for waiting in self.waiting.extract_if(.., is_safe) {
-            waiting.answer(2);
+            waiting.answer(disks);
         }
     }
 
@@ -103,10 +101,8 @@ mod tests {
 
     use super::*;
 
-    const ALICE: Origin = Origin(1);
-
     fn version(seq: u64) -> Version {
-        let origin = ALICE;
+        let origin = Origin(1);
         Version { origin, seq }
     }
 
@@ -129,16 +125,12 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_answered_when_a_peer_confirms_it_or_a_later_one() {
+    fn a_write_is_answered_when_a_peer_confirms_it_and_no_other() {
         let (mut writes, mut answer) = one();
-        writes.confirmed(version(4));
-        let stranger = Origin(2);
-        writes.confirmed(Version {
-            origin: stranger,
-            seq: 9,
-        });
+        writes.confirmed(version(4), 2);
+        writes.confirmed(version(6), 2);
         assert_eq!(disks(&mut answer), None);
-        writes.confirmed(version(6));
+        writes.confirmed(version(5), 2);
         assert_eq!(disks(&mut answer), Some(2));
     }
 
