@@ -17,6 +17,8 @@ pub(crate) enum Name {
     Store,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
+    /// Crash, joining and idling of 30 agents over real sockets, beside HashiCorp's serf
+    Membership,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
@@ -38,15 +40,23 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
                 "--bins",
             ],
         ),
+        Name::Membership => (
+            "membership",
+            &["--package", "roundsman-bench", "--bin", "membership"],
+        ),
     };
-    if matches!(name, Name::Probes) {
-        tools::install();
+    match name {
+        Name::Probes => tools::install(&tools::TOOLS),
+        Name::Membership => tools::install(&tools::BENCH_TOOLS),
+        _ => {}
     }
     process::run(cargo(&["build", "--release"]).args(needs))?;
     let program = root().join("target/release").join(binary);
-    process::run(
-        std::process::Command::new(program)
-            .args(rest)
-            .current_dir(root()),
-    )
+    let mut command = std::process::Command::new(program);
+    for tool in &tools::BENCH_TOOLS {
+        if let Some(path) = tool.path() {
+            command.env(tool.variable, path);
+        }
+    }
+    process::run(command.args(rest).current_dir(root()))
 }
