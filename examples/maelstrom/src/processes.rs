@@ -48,11 +48,6 @@ impl Drop for Running {
     }
 }
 
-enum Heard {
-    Said(usize, Message),
-    Ended(usize, String),
-}
-
 /// Runs a lab to its end, in real time. Standard error of the nodes is this process's.
 ///
 /// # Errors
@@ -72,8 +67,7 @@ pub fn run(mut lab: Lab, program: &Program) -> Result<History, StartError> {
             .deadline()
             .map_or(Duration::ZERO, |at| at.since(clock()));
         let input = match heard.recv_timeout(wait) {
-            Ok(Heard::Said(i, message)) => Input::Said(i, message),
-            Ok(Heard::Ended(i, why)) => Input::Ended(i, why),
+            Ok(input) => input,
             Err(RecvTimeoutError::Timeout) => Input::Tick,
             // Every node has ended, and was noted; the lab goes on to its end.
             Err(RecvTimeoutError::Disconnected) => {
@@ -84,15 +78,15 @@ pub fn run(mut lab: Lab, program: &Program) -> Result<History, StartError> {
         lab.handle(clock(), input);
         while let Some(Output::Deliver(i, message)) = lab.poll() {
             if let Err(TrySendError::Full(_)) = nodes[i].to.try_send(message) {
-                let why = format!("it has {QUEUE} messages to read");
-                lab.handle(clock(), Input::Ended(i, why));
+                let why = format!("does not read: {QUEUE} messages wait");
+                lab.handle(clock(), Input::Failed(i, why));
             }
         }
     }
     Ok(lab.into_history())
 }
 
-fn start(program: &Program, i: usize, to: &SyncSender<Heard>) -> Result<Running, StartError> {
+fn start(program: &Program, i: usize, to: &SyncSender<Input>) -> Result<Running, StartError> {
     let mut child = Command::new(&program.path)
         .args(&program.arguments)
         .stdin(Stdio::piped())
@@ -118,21 +112,14 @@ fn start(program: &Program, i: usize, to: &SyncSender<Heard>) -> Result<Running,
 }
 
 /// Gives on what a process says, until it says no more.
-fn listen(i: usize, stdout: impl std::io::BufRead, to: &SyncSender<Heard>) {
-    let (sender, receiver) = sync_channel(1);
-    let inner = to.clone();
-    let relay = thread::spawn(move || {
-        for message in receiver {
-            if inner.send(Heard::Said(i, message)).is_err() {
-                return;
-            }
-        }
+fn listen(i: usize, stdout: impl std::io::BufRead, to: &SyncSender<Input>) {
+    read_messages(stdout, |read| {
+        let input = match read {
+            Ok(message) => Input::Said(i, message),
+            Err(text) => Input::Failed(i, format!("wrote {text}")),
+        };
+        to.send(input).is_ok()
     });
-    let mut last = "its output ended".to_owned();
-    read_messages(stdout, &sender, |text| {
-        last = text;
-    });
-    drop(sender);
-    let _ = relay.join();
-    let _ = to.send(Heard::Ended(i, last));
+    // Nobody listens any more if the lab is over: then a node may end.
+    let _ = to.send(Input::Failed(i, "ended".to_owned()));
 }

@@ -1,7 +1,7 @@
 //! A node over standard input and output: one thread reads, one decides and writes.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Instant;
 
@@ -21,7 +21,13 @@ pub fn serve(setup: Setup) -> std::io::Result<()> {
     let (sender, receiver) = sync_channel(QUEUE);
     thread::spawn(move || {
         let stdin = BufReader::new(std::io::stdin());
-        read_messages(stdin, &sender, |text| complain(&text));
+        read_messages(stdin, |read| match read {
+            Ok(message) => sender.send(message).is_ok(),
+            Err(text) => {
+                complain(&text);
+                true
+            }
+        });
     });
     run(Node::new(setup), &receiver, &mut std::io::stdout().lock())
 }
@@ -55,11 +61,11 @@ fn run(mut node: Node, lines: &Receiver<Message>, out: &mut impl Write) -> std::
     }
 }
 
-/// Reads lines of bounded length and gives them on, until the end, a line too long, or nobody listens.
+/// Reads lines of bounded length and gives them on, or says what is wrong with one, until the end, a line
+/// too long, or `give` wants no more.
 pub(crate) fn read_messages(
     mut lines: impl BufRead,
-    to: &SyncSender<Message>,
-    mut complain: impl FnMut(String),
+    mut give: impl FnMut(Result<Message, String>) -> bool,
 ) {
     let mut line = Vec::new();
     loop {
@@ -67,24 +73,26 @@ pub(crate) fn read_messages(
         match (&mut lines).take(LINE_MAX).read_until(b'\n', &mut line) {
             Ok(0) => return,
             Ok(_) => {}
-            Err(error) => return complain(format!("can't read: {error}")),
+            Err(error) => {
+                give(Err(format!("can't read: {error}")));
+                return;
+            }
         }
         if line.last() != Some(&b'\n') && line.len() as u64 == LINE_MAX {
-            return complain(format!("a line of more than {LINE_MAX} bytes; giving up"));
+            give(Err(format!(
+                "a line of more than {LINE_MAX} bytes; giving up"
+            )));
+            return;
         }
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match serde_json::from_slice(&line) {
-            Ok(message) => {
-                if to.send(message).is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                let shown = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
-                complain(format!("no message ({error}): {}", shown.trim_end()));
-            }
+        let read = serde_json::from_slice(&line).map_err(|error| {
+            let shown = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
+            format!("no message ({error}): {}", shown.trim_end())
+        });
+        if !give(read) {
+            return;
         }
     }
 }
@@ -108,7 +116,13 @@ mod tests {
     fn served(input: &str) -> (String, Vec<String>) {
         let (sender, receiver) = sync_channel(QUEUE);
         let mut complaints = Vec::new();
-        read_messages(input.as_bytes(), &sender, |text| complaints.push(text));
+        read_messages(input.as_bytes(), |read| {
+            match read {
+                Ok(message) => sender.send(message).expect("somebody listens"),
+                Err(text) => complaints.push(text),
+            }
+            true
+        });
         drop(sender);
         let mut out = Vec::new();
         run(Node::new(SETUP), &receiver, &mut out).expect("a vector takes all");
@@ -138,6 +152,21 @@ mod tests {
         assert_eq!(out, "");
         assert_eq!(complaints.len(), 2, "{complaints:?}");
         assert!(complaints[0].contains("{]"), "{complaints:?}");
+    }
+
+    #[test]
+    fn a_line_without_end_is_given_up_and_not_kept() {
+        let endless = std::io::repeat(b'x');
+        let mut said = Vec::new();
+        read_messages(BufReader::new(endless), |read| {
+            said.push(read);
+            true
+        });
+        let said = said.pop().unwrap().unwrap_err();
+        assert!(
+            said.contains("a line of more than 16777216 bytes"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub enum Input {
     Tick,
     /// This node said this.
     Said(usize, Message),
-    /// This node ended, and why; none should before the lab does.
-    Ended(usize, String),
+    /// This node did what no node may, such as end before the lab does.
+    Failed(usize, String),
 }
 
 /// What a lab wants done.
@@ -102,11 +102,7 @@ impl Lab {
         match input {
             Input::Tick => {}
             Input::Said(node, message) => self.said(now, node, message),
-            Input::Ended(node, why) => {
-                if self.phase != Phase::Finished {
-                    self.history.misdeed(format!("n{node} ended: {why}"));
-                }
-            }
+            Input::Failed(node, why) => self.history.misdeed(format!("n{node} {why}")),
         }
         loop {
             self.advance(now);
