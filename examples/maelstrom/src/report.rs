@@ -53,14 +53,18 @@ fn heading(plan: &Plan) -> String {
         || "no cuts".to_owned(),
         |every| format!("cuts every {} s", every.as_secs_f64()),
     );
+    let shape = format!("{:?}", plan.latency.shape).to_lowercase();
+    let loss = match plan.loss_percent {
+        0 => String::new(),
+        percent => format!(", {percent} % lost"),
+    };
     format!(
-        "{}: {} nodes, {} operations/s for {} s, {} ms between nodes ({:?}), {cuts}, seed {}\n",
+        "{}: {} nodes, {} operations/s for {} s, {} ms between nodes ({shape}{loss}), {cuts}, seed {}\n",
         plan.workload,
         plan.nodes,
         plan.rate,
         plan.time_limit.as_secs_f64(),
         plan.latency.mean.as_millis(),
-        plan.latency.shape,
         plan.seed,
     )
 }
@@ -73,4 +77,39 @@ fn quantiles(q: &Quantiles) -> String {
         q.p99.as_millis(),
         q.max.as_millis()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::figures;
+    use crate::lab::{History, Workload};
+
+    #[test]
+    fn a_table_shows_the_plan_the_figures_and_each_rule_with_its_mark() {
+        let plan = Plan {
+            partition_every: Some(base::Duration::from_millis(2_500)),
+            loss_percent: 5,
+            ..Plan::new(Workload::GSet)
+        };
+        let checks = [
+            Check::new("nothing lost", Err("7 on n1".to_owned())),
+            Check::new("nothing twice", Ok("in 3 reads".to_owned())),
+        ];
+        let text = report(&plan, &figures(&plan, &History::default()), &checks);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "g-set: 5 nodes, 10 operations/s for 10 s, 0 ms between nodes (constant, 5 % lost), \
+             cuts every 2.5 s, seed 0"
+        );
+        assert!(
+            lines.contains(&"  nothing lost             FAIL 7 on n1"),
+            "{text}"
+        );
+        assert!(
+            lines.contains(&"  nothing twice            ok   in 3 reads"),
+            "{text}"
+        );
+    }
 }

@@ -36,6 +36,7 @@ fn slow(mean_ms: u64, shape: Shape) -> Latency {
 /// Broken once: without its pulls the store lost what was written during a cut.
 #[test]
 fn all_six_labs_pass_under_latency_and_partitions() {
+    let mut cuts = 0;
     for seed in 0..seeds(20) {
         for workload in Workload::ALL {
             for tuning in [Tuning::Lean, Tuning::Quick] {
@@ -46,14 +47,17 @@ fn all_six_labs_pass_under_latency_and_partitions() {
                     seed,
                     ..Plan::new(workload)
                 };
-                let failed = failed(&run(&plan, tuning).1);
+                let (figures, checks) = run(&plan, tuning);
+                let failed = failed(&checks);
                 assert!(
                     failed.is_empty(),
                     "seed {seed}, {workload}, {tuning}: {failed:?}"
                 );
+                cuts += figures.cuts;
             }
         }
     }
+    assert!(cuts > 0, "a network that is never cut proves nothing");
 }
 
 /// Exponential delays let messages overtake each other by seconds, also those of a stream.
@@ -81,24 +85,28 @@ fn sets_and_counters_pass_when_messages_overtake_each_other_and_one_in_ten_is_lo
     }
 }
 
-/// A cut that lasts for all of the run: each half goes on alone, and both agree after it.
+/// Steps of a minute: the one cut comes in the first seconds or never, and lasts until the end of the work.
 #[test]
-fn a_cut_for_the_whole_run_is_forgotten_ten_seconds_after_its_end() {
+fn a_cut_that_lasts_is_forgotten_ten_seconds_after_its_end() {
+    let mut cuts = 0;
     for seed in 0..seeds(20) {
         for workload in [Workload::GSet, Workload::GCounter] {
             let plan = Plan {
                 nodes: 9,
                 rate: 30.0,
+                time_limit: Duration::from_secs(29),
                 latency: slow(100, Shape::Constant),
-                // The first cut comes within this time; the next step after twice the run.
-                partition_every: Some(Duration::from_secs(20)),
+                partition_every: Some(Duration::from_secs(60)),
                 seed,
                 ..Plan::new(workload)
             };
-            let failed = failed(&run(&plan, Tuning::Lean).1);
+            let (figures, checks) = run(&plan, Tuning::Lean);
+            let failed = failed(&checks);
             assert!(failed.is_empty(), "seed {seed}, {workload}: {failed:?}");
+            cuts += figures.cuts;
         }
     }
+    assert!(cuts > 0, "a network that is never cut proves nothing");
 }
 
 /// 25 nodes, 100 ms between them, 100 operations a second for 20 s, half of them reads.
