@@ -51,25 +51,24 @@ impl Replica {
         let place = names.iter().position(|name| name == me);
         let place = place.ok_or_else(|| format!("node_ids does not list {me:?} itself"))?;
         let id = |place: usize| NodeId(place as u64 + 1);
-        let knob = |name: &str, default: u64| {
-            std::env::var(name).map_or(default, |v| v.parse().unwrap_or(default))
-        };
         let lean = tuning == Tuning::Lean;
         let config = standin::Config {
             me: id(place),
             origin: rng.word(),
             seed: rng.word(),
-            pull_every: base::Duration::from_millis(knob("PULL", if lean { 1000 } else { 500 })),
-            round: base::Duration::from_millis(knob("ROUND", if lean { 200 } else { 50 })),
-            fan_out: usize::try_from(knob("FAN", if lean { 3 } else { 4 })).unwrap_or(3),
-            transmissions: usize::try_from(knob("TX", if lean { 12 } else { 16 })).unwrap_or(3),
-            fixed: knob("FIXED", 0) == 1,
+            pull_every: base::Duration::from_secs(1),
+            round: base::Duration::from_millis(if lean { 200 } else { 100 }),
+            fan_out: if lean { 3 } else { names.len() },
+            transmissions: if lean { 12 } else { names.len() },
         };
         let mut store = Store::new(config);
-        let peers = (0..names.len()).filter(|other| *other != place).map(id);
-        let live: Vec<NodeId> = peers.collect();
-        let frontier = live.clone();
-        store.handle(now, store::Input::Peers { live, frontier });
+        let all: Vec<NodeId> = (0..names.len()).filter(|i| *i != place).map(id).collect();
+        let live = tuning.peers(place, names.len()).into_iter().map(id);
+        let peers = store::Input::Peers {
+            live: live.collect(),
+            frontier: all,
+        };
+        store.handle(now, peers);
         Ok(Self {
             store,
             me: me.to_owned(),

@@ -17,8 +17,6 @@ pub(crate) struct Config {
     pub(crate) round: Duration,
     pub(crate) fan_out: usize,
     pub(crate) transmissions: usize,
-    /// Push to fixed neighbours instead of random peers.
-    pub(crate) fixed: bool,
 }
 
 type Dot = (u64, u64);
@@ -170,13 +168,6 @@ impl Store {
     }
 
     fn targets(&mut self) -> Vec<NodeId> {
-        let all = self.peers.len() as u64 + 1;
-        let fan_out = self.config.fan_out as u64;
-        if self.config.fixed {
-            let me = self.config.me.0 - 1;
-            let to = (0..fan_out).map(|j| NodeId((me * fan_out + j) % all + 1));
-            return to.filter(|to| *to != self.config.me).collect();
-        }
         let mut all = self.peers.clone();
         for i in (1..all.len()).rev() {
             let j = usize::try_from(self.rng.below(i as u64 + 1)).unwrap_or(0);
@@ -204,7 +195,7 @@ impl Store {
                 self.send(to, &Packet::News(news));
             }
         }
-        if self.config.fixed {
+        if self.config.fan_out >= self.peers.len() {
             self.queue.clear();
         }
         self.queue.retain(|_, (left, _)| *left > 0);
