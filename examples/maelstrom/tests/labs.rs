@@ -37,7 +37,7 @@ fn slow(mean_ms: u64, shape: Shape) -> Latency {
 #[test]
 fn all_six_labs_pass_under_latency_and_partitions() {
     let mut cuts = 0;
-    for seed in 0..seeds(20) {
+    for seed in 0..seeds(10) {
         for workload in Workload::ALL {
             for tuning in [Tuning::Lean, Tuning::Quick] {
                 let plan = Plan {
@@ -63,7 +63,7 @@ fn all_six_labs_pass_under_latency_and_partitions() {
 /// Exponential delays let messages overtake each other by seconds, also those of a stream.
 #[test]
 fn sets_and_counters_pass_when_messages_overtake_each_other_and_one_in_ten_is_lost() {
-    for seed in 0..seeds(20) {
+    for seed in 0..seeds(10) {
         for workload in [Workload::Broadcast, Workload::GSet, Workload::PnCounter] {
             for shape in [Shape::Uniform, Shape::Exponential] {
                 let plan = Plan {
@@ -89,7 +89,7 @@ fn sets_and_counters_pass_when_messages_overtake_each_other_and_one_in_ten_is_lo
 #[test]
 fn a_cut_that_lasts_is_forgotten_ten_seconds_after_its_end() {
     let mut cuts = 0;
-    for seed in 0..seeds(20) {
+    for seed in 0..seeds(10) {
         for workload in [Workload::GSet, Workload::GCounter] {
             let plan = Plan {
                 nodes: 9,
