@@ -5,6 +5,7 @@
 //! when they end, as Maelstrom's do not. Does not know the protocol's requests.
 
 mod standin;
+mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use store::Output;
 
 use self::standin::Store;
+use self::streams::{Place, Streams};
 use crate::message::Message;
 use crate::tuning::Tuning;
 
@@ -27,6 +29,7 @@ const COUNTER: u8 = b'c';
 #[derive(Debug)]
 pub(crate) struct Replica {
     store: Store,
+    streams: Streams,
     me: String,
     /// All nodes in order; one's [`NodeId`] is its place, from 1.
     names: Vec<String>,
@@ -71,6 +74,7 @@ impl Replica {
         store.handle(now, peers);
         Ok(Self {
             store,
+            streams: Streams::new(rng.word()),
             me: me.to_owned(),
             names,
             elements: Vec::new(),
@@ -81,10 +85,12 @@ impl Replica {
 
     pub(crate) fn tick(&mut self, now: Time) {
         self.store.handle(now, store::Input::Tick);
+        self.read_streams(now);
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.store.deadline()
+        let patience = self.streams.deadline();
+        self.store.deadline().into_iter().chain(patience).min()
     }
 
     /// Takes in another node's message; false if it is none.
@@ -98,15 +104,30 @@ impl Replica {
         let Some(Ok(bytes)) = bytes else {
             return false;
         };
-        let way = match message.text("way") {
-            Some("datagram") => Way::Datagram,
-            Some("stream") => Way::Stream,
-            _ => return false,
-        };
         let from = NodeId(place as u64 + 1);
-        let received = store::Input::Received(from, way, bytes);
-        self.store.handle(now, received);
+        match message.body.get("stream") {
+            None => {
+                let received = store::Input::Received(from, Way::Datagram, bytes);
+                self.store.handle(now, received);
+            }
+            Some(stream) => {
+                let number = |i: usize| stream.get(i).and_then(Value::as_u64);
+                let (Some(boot), Some(number)) = (number(0), number(1)) else {
+                    return false;
+                };
+                self.streams.take(now, from, Place { boot, number }, bytes);
+                self.read_streams(now);
+            }
+        }
         true
+    }
+
+    /// Gives the store what is in order by now.
+    fn read_streams(&mut self, now: Time) {
+        while let Some((from, bytes)) = self.streams.ready(now) {
+            let received = store::Input::Received(from, Way::Stream, bytes);
+            self.store.handle(now, received);
+        }
     }
 
     /// Does what the store wants done; what is to be sent goes to `out`.
@@ -123,15 +144,14 @@ impl Replica {
         }
     }
 
-    fn packed(&self, to: NodeId, way: Way, bytes: &[u8]) -> Option<Message> {
-        let place = usize::try_from(to.0.checked_sub(1)?).ok()?;
-        let way = match way {
-            Way::Datagram => "datagram",
-            Way::Stream => "stream",
-        };
-        let bytes = STANDARD_NO_PAD.encode(bytes);
-        let body = json!({"type": "store", "way": way, "bytes": bytes});
-        Some(Message::new(&self.me, self.names.get(place)?, body))
+    fn packed(&mut self, to: NodeId, way: Way, bytes: &[u8]) -> Option<Message> {
+        let name = usize::try_from(to.0.checked_sub(1)?).ok()?;
+        let mut body = json!({"type": "store", "bytes": STANDARD_NO_PAD.encode(bytes)});
+        if way == Way::Stream {
+            let Place { boot, number } = self.streams.place(to);
+            body["stream"] = json!([boot, number]);
+        }
+        Some(Message::new(&self.me, self.names.get(name)?, body))
     }
 
     fn changed(&mut self, key: Vec<u8>) {
