@@ -11,6 +11,8 @@ use crate::tools;
 pub(crate) enum Name {
     /// Outcomes per second of the pure core, from 1,000 to 1,000,000 targets
     Core,
+    /// Who owns what: moves, shares and times
+    Ownership,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
 }
@@ -19,6 +21,10 @@ pub(crate) enum Name {
 pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     let (binary, needs): (&str, &[&str]) = match name {
         Name::Core => ("core", &["--package", "roundsman-bench", "--bin", "core"]),
+        Name::Ownership => (
+            "ownership",
+            &["--package", "roundsman-bench", "--bin", "ownership"],
+        ),
         Name::Probes => (
             "probes",
             &[

@@ -29,6 +29,7 @@ use axum::http::header::{self, HeaderValue};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
+use tokio::sync::Semaphore;
 
 use crate::front::Front;
 use crate::page;
@@ -54,6 +55,8 @@ pub const OPENAPI: &str = include_str!("api/openapi.json");
 pub(crate) struct Desk {
     pub(crate) front: Arc<Front>,
     overview: overview::Kept,
+    /// Room for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 impl Desk {
@@ -90,11 +93,17 @@ pub fn paths() -> Vec<&'static str> {
     routes().into_iter().map(|(path, _)| path).collect()
 }
 
-/// API and page over `front`.
+/// API and page over `front`, with up to 512 streams of events.
 pub fn router(front: Arc<Front>) -> Router {
+    router_with(front, 512)
+}
+
+/// API and page over `front`, with so many streams of events at a time.
+fn router_with(front: Arc<Front>, streams: usize) -> Router {
     let desk = Arc::new(Desk {
         front,
         overview: overview::Kept::default(),
+        streams: Arc::new(Semaphore::new(streams)),
     });
     let mut router = Router::new();
     for (path, methods) in routes().into_iter().chain(page::routes()) {

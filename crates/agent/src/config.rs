@@ -35,6 +35,7 @@ use health::Definition;
 use ipnet::IpNet;
 
 pub use expand::{ExpandError, expand};
+pub(crate) use export::hide_query;
 pub use export::target_to_json;
 pub use fault::{FAULTS_MAX, Fault};
 pub use sections::check_node_name;
@@ -64,6 +65,8 @@ pub struct Config {
     pub metrics_per_target: bool,
     /// What to check, in the order of the file; every name once.
     pub targets: Vec<Arc<Definition>>,
+    /// The file says nothing at all.
+    pub is_blank: bool,
 }
 
 /// Who a node is.
@@ -111,6 +114,7 @@ impl Default for Config {
             cluster_listen: None,
             metrics_per_target: true,
             targets: Vec::new(),
+            is_blank: true,
         }
     }
 }
@@ -168,6 +172,7 @@ pub fn parse(
     if let Err(Broken { at, message }) = building.document() {
         building.reading.fault(at, message);
     }
+    building.config.is_blank = building.seen.is_empty();
     if building.reading.faults.count() == 0 {
         Ok(building.config)
     } else {

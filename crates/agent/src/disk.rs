@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use base::Duration;
 use health::{Batch, Key, Record, Write};
@@ -258,6 +259,7 @@ impl Disk {
             inbox: Arc::clone(&inbox),
             state: Arc::clone(&state),
             pending: BTreeMap::new(),
+            failed_at: None,
         };
         let thread = std::thread::Builder::new()
             .name("disk".into())
@@ -287,6 +289,15 @@ impl Disk {
     #[must_use]
     pub fn state(&self) -> &DiskState {
         &self.state
+    }
+
+    /// A write has taken far too long: it counts as failed until one succeeds.
+    pub(crate) fn hangs(&self) {
+        if !self.state.is_failing.swap(true, Relaxed) {
+            tracing::error!(
+                "the store file can't be written: the disk does not answer; checking goes on, API writes are refused, a restart would forget what came since"
+            );
+        }
     }
 }
 
@@ -325,6 +336,8 @@ struct Writer {
     state: Arc<DiskState>,
     /// What the next commit writes; more than one batch's after a failure.
     pending: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// When the last commit failed, if it did.
+    failed_at: Option<Instant>,
 }
 
 impl Writer {
@@ -357,10 +370,15 @@ impl Writer {
     }
 
     fn commit(&mut self) {
-        if self.pending.is_empty() {
+        let is_too_soon = self.failed_at.is_some_and(|at| at.elapsed() < RETRY);
+        if self.pending.is_empty() || is_too_soon {
             return;
         }
-        match self.try_commit() {
+        // The database asserts its invariants: on a disk that lies an assertion is a finding.
+        let tried = catch_unwind(AssertUnwindSafe(|| self.try_commit()));
+        let tried = tried.unwrap_or_else(|_| Err(redb::Error::Corrupted("it panicked".into())));
+        self.failed_at = tried.is_err().then(Instant::now);
+        match tried {
             Ok(()) => {
                 self.pending.clear();
                 if self.state.is_failing.swap(false, Relaxed) {

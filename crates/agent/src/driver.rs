@@ -31,6 +31,8 @@ pub(crate) const QUEUE: usize = 8_192;
 /// How many messages are taken before the schedule is looked at again.
 const BATCH: usize = 256;
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// A disk that has confirmed nothing for so long is failing, even if it never says so.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Everything that can happen to the node.
 #[derive(Debug)]
@@ -81,11 +83,15 @@ pub(crate) struct Driver {
     config_path: Option<PathBuf>,
     reloading: Vec<oneshot::Sender<Result<Diff, Vec<Fault>>>>,
     is_reloading: bool,
+    /// Somebody asked while the file was being read: what was read may be older than that.
+    read_again: bool,
     /// The node's own target when there is no config file.
     own: Vec<Arc<Definition>>,
     wall_at: Time,
     last_batch: Batch,
     synced: Batch,
+    /// Since when the oldest write that is not confirmed has been waiting.
+    unsynced_since: Option<Time>,
 }
 
 #[derive(Debug)]
@@ -153,13 +159,23 @@ impl Driver {
             config_path,
             reloading: Vec::new(),
             is_reloading: false,
+            read_again: false,
             own,
             wall_at: Time::ZERO,
             last_batch: Batch(0),
             synced: Batch(0),
+            unsynced_since: None,
         };
         driver.tell_wall_clock();
         driver.give(Input::Restored(records));
+        let unreadable = driver.node.tally().unreadable;
+        driver.front.meters.store_unreadable.set(unreadable);
+        if unreadable > 0 {
+            tracing::warn!(
+                records = unreadable,
+                "the store file holds records that this version can't read; they are left out"
+            );
+        }
         driver.give(Input::Load(Source::File, targets));
         driver
     }
@@ -183,6 +199,8 @@ impl Driver {
                 stopping = self.take(message);
                 taken += 1;
             }
+            // What waited when the driver looked; at the bound it is that much or more.
+            self.front.meters.queue_driver.set(taken as u64 - 1);
             self.turn();
         }
         self.wind_up(messages);
@@ -211,6 +229,7 @@ impl Driver {
         if !self.jobs.is_empty() {
             self.workers.submit(std::mem::take(&mut self.jobs));
         }
+        self.mind_the_disk();
         self.measure();
     }
 
@@ -239,8 +258,7 @@ impl Driver {
         match message {
             Message::Finished(finished) => self.finished(finished),
             Message::Persisted(batch) => {
-                self.synced = batch;
-                self.give(Input::Persisted(batch));
+                self.persisted(batch);
             }
             Message::Ask(ask) => self.ask(ask),
             Message::Reload => self.reload(),
@@ -248,6 +266,25 @@ impl Driver {
             Message::Stop => return true,
         }
         false
+    }
+
+    fn persisted(&mut self, batch: Batch) {
+        self.synced = self.synced.max(batch);
+        let waits = self.synced < self.last_batch;
+        self.unsynced_since = waits.then(|| self.front.clock.now());
+        self.give(Input::Persisted(batch));
+    }
+
+    /// A disk that hangs must hide an outage as little as one that fails: readers go on.
+    fn mind_the_disk(&mut self) {
+        let now = self.front.clock.now();
+        if self
+            .unsynced_since
+            .is_some_and(|since| now.since(since) > DISK_PATIENCE)
+        {
+            self.disk.hangs();
+            self.persisted(self.last_batch);
+        }
     }
 
     fn finished(&mut self, batch: Vec<Finished>) {
@@ -288,6 +325,8 @@ impl Driver {
                 urgent: _,
             } => {
                 self.last_batch = batch;
+                self.unsynced_since
+                    .get_or_insert_with(|| self.front.clock.now());
                 self.disk.write(batch, writes);
             }
             Output::View(view) => self.front.view.store(view),
@@ -377,10 +416,10 @@ impl Driver {
             self.prepared.resize_with(room, || None);
             self.definitions.resize_with(room, || None);
         }
-        let same_name = self.definitions[slot.index()]
+        let same_target = self.definitions[slot.index()]
             .as_ref()
-            .is_some_and(|(old, _)| old.name == definition.name);
-        if !same_name {
+            .is_some_and(|(old, _)| old.name == definition.name && old.probe == definition.probe);
+        if !same_target {
             self.front.figures.clear(slot);
         }
         self.workers.forget(slot);
@@ -402,6 +441,11 @@ impl Driver {
     }
 
     fn ask(&mut self, ask: Ask) {
+        // A reply that is dropped reads as "nothing is promised"; and nothing is done either.
+        let is_write = matches!(ask, Ask::Put(..) | Ask::Delete(..));
+        if is_write && self.disk.state().is_failing.load(Relaxed) {
+            return;
+        }
         match ask {
             Ask::Put(definition, reply) => self.put(definition, reply),
             Ask::Delete(name, reply) => {
@@ -449,6 +493,7 @@ impl Driver {
     /// Reads the config file on a thread of its own: a large one takes long, checks do not wait.
     fn reload(&mut self) {
         if std::mem::replace(&mut self.is_reloading, true) {
+            self.read_again = true;
             return;
         }
         let Some(path) = self.config_path.clone() else {
@@ -461,7 +506,12 @@ impl Driver {
         };
         let queue = self.queue.clone();
         let reader = std::thread::Builder::new().name("reload".into());
-        let read = move || drop(queue.send(Message::Reloaded(config::load(&path).map(Box::new))));
+        let read = move || {
+            // Whatever happens in here, the driver must hear that the reading is over.
+            let loaded = std::panic::catch_unwind(|| config::load(&path));
+            let loaded = loaded.unwrap_or_else(|_| Err(vec![blame(&path, READER_PANICKED)]));
+            drop(queue.send(Message::Reloaded(loaded.map(Box::new))));
+        };
         if let Err(error) = reader.spawn(read) {
             tracing::error!(%error, "can't start a thread to reload the config");
             self.is_reloading = false;
@@ -469,7 +519,12 @@ impl Driver {
     }
 
     fn reloaded(&mut self, outcome: Result<Box<Config>, Vec<Fault>>) {
-        match outcome {
+        if std::mem::take(&mut self.read_again) {
+            self.is_reloading = false;
+            self.reload();
+            return;
+        }
+        match self.unless_emptied(outcome) {
             Ok(config) => {
                 self.name_what_needs_a_restart(&config);
                 let Config {
@@ -504,6 +559,21 @@ impl Driver {
                     let _ = reply.send(Err(faults.clone()));
                 }
             }
+        }
+    }
+
+    /// A file that says nothing at all takes nothing away: it is being written, or was lost.
+    fn unless_emptied(
+        &self,
+        outcome: Result<Box<Config>, Vec<Fault>>,
+    ) -> Result<Box<Config>, Vec<Fault>> {
+        let mut defined = self.definitions.iter().flatten();
+        let has_some = defined.any(|(_, source)| *source == Source::File);
+        match (&self.config_path, outcome) {
+            (Some(path), Ok(config)) if config.is_blank && has_some => {
+                Err(vec![blame(path, EMPTIED)])
+            }
+            (_, outcome) => outcome,
         }
     }
 
@@ -583,6 +653,20 @@ impl Driver {
                 Err(_) => return,
             }
         }
+    }
+}
+
+const READER_PANICKED: &str = "reading it panicked; please report this";
+const EMPTIED: &str =
+    "the file is empty; to take every target away on purpose, write `targets: []`";
+
+/// A fault of the whole file.
+fn blame(path: &std::path::Path, message: &str) -> Fault {
+    Fault {
+        file: path.display().to_string().into(),
+        line: 1,
+        column: 1,
+        message: message.to_owned(),
     }
 }
 

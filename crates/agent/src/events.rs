@@ -77,14 +77,12 @@ impl Events {
         let (from, gap) = match place {
             None => (0, false),
             Some(place) if place.origin != log.origin => (0, true),
+            // Ahead of us: the store went back in time since, and what was seen then is no more.
+            Some(place) if place.seq > log.newest() => (0, true),
             Some(place) => (place.seq, place.seq < log.complete_after),
         };
-        let events = log
-            .kept
-            .iter()
-            .filter(|e| e.transition.seq > from)
-            .cloned()
-            .collect();
+        let first = log.kept.partition_point(|e| e.transition.seq <= from);
+        let events = log.kept.range(first..).cloned().collect();
         Later {
             gap,
             origin: log.origin,
@@ -106,6 +104,12 @@ impl Events {
 }
 
 impl Log {
+    /// The highest number that a reader can have seen.
+    fn newest(&self) -> u64 {
+        let last = self.kept.back().map_or(0, |e| e.transition.seq);
+        last.max(self.complete_after)
+    }
+
     fn trim(&mut self) {
         while self.kept.len() > KEPT {
             if let Some(gone) = self.kept.pop_front() {
@@ -221,6 +225,17 @@ mod tests {
                 }))
                 .gap
         );
+    }
+
+    #[test]
+    fn an_id_ahead_of_the_log_is_a_gap() {
+        let events = Events::default();
+        events.restore(HERE, 0, vec![event(3), event(5)]);
+        let later = events.after(Some(Version {
+            origin: HERE,
+            seq: 6,
+        }));
+        assert_eq!((later.gap, seqs(&later)), (true, vec![3, 5]));
     }
 
     #[test]

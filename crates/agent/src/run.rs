@@ -12,7 +12,7 @@ use health::{Definition, Http, Node, Probe, Rule};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api;
 use crate::clock::Clock;
@@ -55,6 +55,11 @@ pub enum RunError {
     /// The name given with `--node` can't be one; exit 2.
     #[error("--node: {0}")]
     Name(String),
+    /// The cluster port would be open to strangers; exit 2.
+    #[error(
+        "cluster.listen is {0}, but there is no cluster key (keys are not in this version): use a loopback address such as 127.0.0.1:7718"
+    )]
+    Open(SocketAddr),
     /// The store file can't be used.
     #[error(transparent)]
     Disk(#[from] OpenError),
@@ -85,6 +90,12 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
         config.api.listen = listen;
     }
     config.cluster_listen = options.cluster_listen.or(config.cluster_listen);
+    if let Some(open) = config
+        .cluster_listen
+        .filter(|at| !at.ip().to_canonical().is_loopback())
+    {
+        return Err(RunError::Open(open));
+    }
     if let Some(name) = &options.node {
         config::check_node_name(name).map_err(RunError::Name)?;
         config.node.name = name.as_str().into();
@@ -100,6 +111,8 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 }
 
 async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
+    // First of all: a signal that comes while the store is read must not end the process.
+    let signals = Signals::listen()?;
     let limits = Limits::take();
     let clock = Clock::start();
     let listener = listen(config.api.listen).await?;
@@ -152,20 +165,21 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     }
     let server = tokio::spawn(api::serve(listener, Arc::clone(&front), limits.connections));
     tokio::select! {
-        asked = wait_for_end(&queue) => asked?,
+        () = signals.wait_for_end(&queue) => {}
         // Without its driver the node would go on showing what was true once.
         () = ended(&driver) => {
             return Err(RunError::Machine("the driver ended by itself; please report this".into()));
         }
     }
     front.stopping.send_replace(true);
-    let _ = queue.send(Message::Stop);
-    let _ = tokio::time::timeout(
-        Duration::from_millis(1_500),
-        tokio::task::spawn_blocking(|| driver.join()),
-    )
-    .await;
-    server.abort();
+    let stop = move || {
+        let _ = queue.send(Message::Stop);
+        driver.join()
+    };
+    let stopped = tokio::task::spawn_blocking(stop);
+    let _ = tokio::time::timeout(Duration::from_millis(1_500), stopped).await;
+    // Answers that are under way get a moment to end.
+    let _ = tokio::time::timeout(Duration::from_millis(300), server).await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -268,19 +282,37 @@ fn fresh_origin(clock: Clock) -> Origin {
     Origin(RandomState::new().hash_one(clock.wall().0))
 }
 
-async fn wait_for_end(queue: &SyncSender<Message>) -> Result<(), RunError> {
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|error| RunError::Machine(format!("can't listen for signals: {error}")))
-    };
-    let mut hangup = listen(SignalKind::hangup())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => drop(queue.try_send(Message::Reload)),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+/// The signals that a node listens to.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| RunError::Machine(format!("can't listen for signals: {error}")))
+        };
+        Ok(Self {
+            hangup: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns at SIGTERM or SIGINT; SIGHUP reloads.
+    async fn wait_for_end(mut self, queue: &SyncSender<Message>) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => while queue.try_send(Message::Reload).is_err() {
+                    // The queue is full for a moment: a reload that was asked for is not dropped.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                },
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
         }
     }
 }

@@ -21,7 +21,9 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     match agent::run(options) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(RunError::Config(faults)) => Err(Failure::Config(faults)),
-        Err(wrong @ RunError::Name(_)) => Err(Failure::Input(wrong.to_string())),
+        Err(wrong @ (RunError::Name(_) | RunError::Open(_))) => {
+            Err(Failure::Input(wrong.to_string()))
+        }
         Err(other) => Err(Failure::Other(other.to_string())),
     }
 }

@@ -6,6 +6,7 @@
 //! Start reading at [`run`]. Does not know sockets, real time or how a probe is made.
 
 mod clock;
+pub mod cluster;
 mod disk;
 mod faults;
 mod promises;

@@ -2,14 +2,14 @@
 //!
 //! Each stream is a task that reads the front's log after its own place, so a slow reader holds
 //! nobody up and is told of a gap if the log moved on without it. The number of streams is
-//! bounded by the number of connections.
+//! bounded by half of the number of connections.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::{Duration, Version};
 use health::Event;
@@ -58,6 +58,13 @@ pub(super) async fn stream(
         None if follows => Start::Now,
         None => Start::Backlog,
     };
+    let room = Arc::clone(&desk.streams).try_acquire_owned();
+    let room = room.map_err(|_| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many streams of events are open; close some or try again",
+        )
+    })?;
     let (sender, receiver) = mpsc::channel(AHEAD);
     let front = Arc::clone(&desk.front);
     // Now, not in the task: whoever has read the answer's head misses nothing from then on.
@@ -65,6 +72,7 @@ pub(super) async fn stream(
     tokio::spawn(async move {
         // The reader is gone: nothing to do about it.
         let _gone = send(&front, place, follows, &sender).await;
+        drop(room);
     });
     let chunks = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];

@@ -13,7 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::router;
+use super::router_with;
 use crate::front::Front;
 
 mod patience;
@@ -36,7 +36,8 @@ const TOO_MANY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 /// answers under way end for at most a second. More than `max_connections` at a time are
 /// answered with 503 and counted.
 pub async fn serve(listener: TcpListener, front: Arc<Front>, max_connections: usize) {
-    let router = router(Arc::clone(&front));
+    // Streams of events stay open for hours: they never take the room that a question needs.
+    let router = router_with(Arc::clone(&front), (max_connections / 2).clamp(1, 4_096));
     let room = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
     let mut connections = tokio::task::JoinSet::new();
     loop {

@@ -98,7 +98,29 @@ async fn open(run: &Run<'_>, address: SocketAddr, no_delay: bool) -> Result<TcpS
     run.trace.connecting(address);
     let fault = |error: io::Error| Fault::io(&error, Phase::Connect, Some(address));
     let socket = socket(address, run.prepared.close, no_delay).map_err(fault)?;
-    socket.connect(address).await.map_err(fault)
+    match socket.connect(address).await {
+        Ok(stream) => {
+            if let Ok(local) = stream.local_addr() {
+                run.trace.connected_from(local.ip());
+            }
+            Ok(stream)
+        }
+        Err(error) => {
+            if error.kind() == io::ErrorKind::ConnectionRefused
+                && let Some(local) = source_towards(address)
+            {
+                run.trace.connected_from(local);
+            }
+            Err(fault(error))
+        }
+    }
+}
+
+/// The address from which this machine would speak to `address`; no packet is sent.
+fn source_towards(address: SocketAddr) -> Option<IpAddr> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::DGRAM, None).ok()?;
+    socket.connect(&address.into()).ok()?;
+    Some(socket.local_addr().ok()?.as_socket()?.ip())
 }
 
 fn socket(address: SocketAddr, close: Close, no_delay: bool) -> io::Result<TcpSocket> {

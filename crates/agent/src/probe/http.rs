@@ -4,14 +4,18 @@
 //! Does not know how an answer is parsed (`response.rs`) or where redirects lead
 //! (`redirect.rs`).
 
+use std::time::Instant;
+
 use health::{Phase, Reason};
 
 use super::Run;
-use super::connect::{Host, Socket, connect, talk_fault};
+use super::connect::{Socket, connect, talk_fault};
 use super::expect::check_status;
+use super::idle::Reused;
 use super::prepare::AskHttp;
 use super::redirect;
 use super::response::{Response, Wanted};
+use super::tls;
 use super::trace::Fault;
 
 /// Asks, follows redirects if they are to be followed, and judges the last answer.
@@ -31,15 +35,12 @@ pub(super) async fn ask(run: &Run<'_>, ask: &AskHttp) -> Result<(), Fault> {
 /// The answer to the target's own request, over a kept connection if there is one.
 async fn first(run: &Run<'_>, ask: &AskHttp) -> Result<Response, Fault> {
     if ask.keep_alive
-        && let Some(socket) = run.idle.and_then(|(idle, slot, who)| idle.take(slot, who))
+        && let Some(kept) = run.idle.and_then(|(idle, slot, who)| idle.take(slot, who))
+        && is_still_good(run, &kept)
     {
-        // Where a kept connection leads is known when the target is an address.
-        if let Host::Ip(ip) = run.prepared.endpoint.host {
-            run.trace
-                .connecting((ip, run.prepared.endpoint.port).into());
-        }
+        run.trace.reusing(kept.way);
         let mut response = Response::new(ask.wanted());
-        match exchange(run, ask, socket, &ask.request, &mut response).await {
+        match exchange(run, ask, (kept.socket, kept.opened), &mut response).await {
             // The server closed just when we asked again, or what came was left over from before
             // we asked: only a fresh connection tells whether that is a fault.
             Err(fault) if response.status() == 0 && is_of_the_past(&response, &fault) => {}
@@ -50,8 +51,16 @@ async fn first(run: &Run<'_>, ask: &AskHttp) -> Result<Response, Fault> {
     let secure = secure.filter(|_| run.prepared.starts_secure);
     let socket = connect(run, &run.prepared.endpoint, secure, false).await?;
     let mut response = Response::new(ask.wanted());
-    exchange(run, ask, socket, &ask.request, &mut response).await?;
+    exchange(run, ask, (socket, Instant::now()), &mut response).await?;
     Ok(response)
+}
+
+/// Whether the certificate that a kept connection was opened with would still pass.
+fn is_still_good(run: &Run<'_>, kept: &Reused) -> bool {
+    match run.prepared.secure.as_deref() {
+        Some(secure) if run.prepared.starts_secure => tls::judge(secure, kept.way.expiry).is_ok(),
+        _ => true,
+    }
 }
 
 fn is_of_the_past(response: &Response, fault: &Fault) -> bool {
@@ -62,18 +71,24 @@ fn is_of_the_past(response: &Response, fault: &Fault) -> bool {
     }
 }
 
-/// Sends `request`, reads the answer into `response`, and keeps or closes the connection.
+/// Sends the request, reads the answer into `response`, and keeps or closes the connection,
+/// which was opened at the given moment.
 async fn exchange(
     run: &Run<'_>,
     ask: &AskHttp,
-    mut socket: Socket,
-    request: &[u8],
+    (mut socket, opened): (Socket, Instant),
     response: &mut Response,
 ) -> Result<(), Fault> {
-    converse(run, &mut socket, request, response).await?;
+    converse(run, &mut socket, &ask.request, response).await?;
     match run.idle {
         Some((idle, slot, who)) if ask.keep_alive && response.is_reusable() => {
-            idle.keep(slot, who, socket);
+            let way = run.trace.way();
+            let used = Reused {
+                socket,
+                opened,
+                way,
+            };
+            idle.keep(slot, who, used);
         }
         _ => socket.close(run.prepared.close),
     }

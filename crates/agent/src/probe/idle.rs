@@ -8,11 +8,16 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use base::Slot;
 
 use super::Prepared;
 use super::connect::Socket;
+use super::trace;
+
+/// A connection is opened anew after this long: names move, and so do certificates.
+const AGE_MAX: Duration = Duration::from_mins(10);
 
 /// The kept connections of one worker, at most `most`.
 pub(super) struct Idle {
@@ -23,6 +28,15 @@ pub(super) struct Idle {
 struct Kept {
     socket: Socket,
     owner: Weak<Prepared>,
+    opened: Instant,
+    way: trace::Kept,
+}
+
+/// A connection to be used again.
+pub(super) struct Reused {
+    pub(super) socket: Socket,
+    pub(super) opened: Instant,
+    pub(super) way: trace::Kept,
 }
 
 impl Idle {
@@ -33,21 +47,34 @@ impl Idle {
         }
     }
 
-    /// The connection kept for `slot`, if it is `owner`'s and nothing happened to it since.
-    pub(super) fn take(&self, slot: Slot, owner: &Arc<Prepared>) -> Option<Socket> {
+    /// The connection kept for `slot`, if it is `owner`'s, not too old, and nothing happened to it
+    /// since.
+    pub(super) fn take(&self, slot: Slot, owner: &Arc<Prepared>) -> Option<Reused> {
         let mut kept = self.kept.borrow_mut().remove(&slot)?;
         let is_own = std::ptr::eq(kept.owner.as_ptr(), Arc::as_ptr(owner));
-        (is_own && kept.socket.is_quiet()).then_some(kept.socket)
+        let is_young = kept.opened.elapsed() < AGE_MAX;
+        (is_own && is_young && kept.socket.is_quiet()).then_some(Reused {
+            socket: kept.socket,
+            opened: kept.opened,
+            way: kept.way,
+        })
     }
 
-    /// Keeps `socket` for the next check of `slot`, if there is room.
-    pub(super) fn keep(&self, slot: Slot, owner: &Arc<Prepared>, socket: Socket) {
+    /// Keeps a connection for the next check of `slot`, if there is room.
+    pub(super) fn keep(&self, slot: Slot, owner: &Arc<Prepared>, used: Reused) {
         // Without room it is closed: the next check pays for a fresh one, and nothing fails.
-        if self.kept.borrow().len() >= self.most {
+        // The same goes for a target that was changed or taken away while it was being asked.
+        let is_wanted = Arc::strong_count(owner) > 1;
+        if !is_wanted || self.kept.borrow().len() >= self.most {
             return;
         }
-        let owner = Arc::downgrade(owner);
-        self.kept.borrow_mut().insert(slot, Kept { socket, owner });
+        let kept = Kept {
+            socket: used.socket,
+            owner: Arc::downgrade(owner),
+            opened: used.opened,
+            way: used.way,
+        };
+        self.kept.borrow_mut().insert(slot, kept);
     }
 
     pub(super) fn forget(&self, slot: Slot) {

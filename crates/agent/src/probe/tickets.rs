@@ -7,7 +7,8 @@
 //! Does not know what a certificate says.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::NamedGroup;
@@ -22,9 +23,19 @@ const TICKETS: usize = 4;
 /// The longest time without a full handshake.
 const FULL_EVERY: Duration = Duration::from_mins(10);
 
-/// Sessions by server name; shared by all targets with equal TLS settings.
+/// A server: two machines behind one name may present different certificates.
+type Key = (ServerName<'static>, SocketAddr);
+
+/// Sessions by server; shared by all targets with equal TLS settings.
 #[derive(Debug, Default)]
-pub(super) struct Tickets(Mutex<HashMap<ServerName<'static>, Server>>);
+pub(super) struct Tickets(Mutex<HashMap<Key, Server>>);
+
+/// The sessions with the servers at one address, as rustls wants them: by name.
+#[derive(Debug)]
+pub(super) struct TicketsAt {
+    tickets: Arc<Tickets>,
+    address: SocketAddr,
+}
 
 #[derive(Debug)]
 struct Server {
@@ -36,23 +47,39 @@ struct Server {
 }
 
 impl Tickets {
-    /// Makes the next handshake with `name` a full one.
-    pub(super) fn forget(&self, name: &ServerName<'static>) {
-        if let Some(server) = self.servers().get_mut(name) {
-            server.drop_sessions();
-        }
+    /// The sessions with the servers at `address`.
+    pub(super) fn at(self: &Arc<Self>, address: SocketAddr) -> Arc<TicketsAt> {
+        let tickets = Arc::clone(self);
+        Arc::new(TicketsAt { tickets, address })
     }
 
-    fn servers(&self) -> MutexGuard<'_, HashMap<ServerName<'static>, Server>> {
+    fn servers(&self) -> MutexGuard<'_, HashMap<Key, Server>> {
         // A panic elsewhere leaves at worst a ticket that the server refuses.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl TicketsAt {
+    /// Makes the next handshake with `name` a full one.
+    pub(super) fn forget(&self, name: &ServerName<'static>) {
+        self.look(name, Server::drop_sessions);
+    }
+
+    fn key(&self, name: &ServerName<'_>) -> Key {
+        (name.to_owned(), self.address)
+    }
+
+    /// What is kept for `name`, if anything is.
+    fn look<T>(&self, name: &ServerName<'_>, look: impl FnOnce(&mut Server) -> T) -> Option<T> {
+        self.tickets.servers().get_mut(&self.key(name)).map(look)
+    }
 
     /// Changes what is kept for `name`, making room if there is any.
-    fn change(&self, name: ServerName<'static>, change: impl FnOnce(&mut Server)) {
-        let mut servers = self.servers();
-        if servers.len() < SERVERS || servers.contains_key(&name) {
-            change(servers.entry(name).or_insert_with(Server::new));
+    fn change(&self, name: &ServerName<'_>, change: impl FnOnce(&mut Server)) {
+        let key = self.key(name);
+        let mut servers = self.tickets.servers();
+        if servers.len() < SERVERS || servers.contains_key(&key) {
+            change(servers.entry(key).or_insert_with(Server::new));
         }
     }
 }
@@ -86,37 +113,35 @@ impl Server {
     }
 }
 
-impl ClientSessionStore for Tickets {
+impl ClientSessionStore for TicketsAt {
     fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
-        self.change(name, |server| server.group = Some(group));
+        self.change(&name, |server| server.group = Some(group));
     }
 
     fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
-        self.servers().get(&name.to_owned())?.group
+        self.look(name, |server| server.group)?
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.change(name, |server| {
+        self.change(&name, |server| {
             server.restart_if_empty();
             server.tls12 = Some(value);
         });
     }
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        let mut servers = self.servers();
-        let server = servers.get_mut(&name.to_owned())?;
-        server.drop_stale();
-        server.tls12.clone()
+        self.look(name, |server| {
+            server.drop_stale();
+            server.tls12.clone()
+        })?
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
-        if let Some(server) = self.servers().get_mut(name) {
-            server.tls12 = None;
-        }
+        self.look(name, |server| server.tls12 = None);
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.change(name, |server| {
+        self.change(&name, |server| {
             server.restart_if_empty();
             if server.tls13.len() == TICKETS {
                 server.tls13.pop_front();
@@ -126,9 +151,9 @@ impl ClientSessionStore for Tickets {
     }
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
-        let mut servers = self.servers();
-        let server = servers.get_mut(name)?;
-        server.drop_stale();
-        server.tls13.pop_back()
+        self.look(name, |server| {
+            server.drop_stale();
+            server.tls13.pop_back()
+        })?
     }
 }

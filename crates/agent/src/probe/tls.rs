@@ -28,7 +28,7 @@ use super::trace::Fault;
 
 /// One way to verify: a rustls configuration and the sessions made under it.
 pub(super) struct Setup {
-    config: Arc<ClientConfig>,
+    config: ClientConfig,
     tickets: Arc<Tickets>,
     verify: bool,
 }
@@ -68,17 +68,15 @@ impl Setups {
     fn make(&self, ca: Option<&[u8]>, verify: bool) -> Result<Setup, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier = self.verifier(ca, verify, &provider)?;
-        let tickets = Arc::new(Tickets::default());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        config.resumption = Resumption::store(Arc::clone(&tickets) as _);
         Ok(Setup {
-            config: Arc::new(config),
-            tickets,
+            config,
+            tickets: Arc::default(),
             verify,
         })
     }
@@ -148,7 +146,11 @@ pub(super) async fn handshake(
     address: SocketAddr,
 ) -> Result<Shaken, Fault> {
     run.enter(Phase::Tls);
-    let connector = TlsConnector::from(Arc::clone(&secure.setup.config));
+    // The copy shares everything but the place of its sessions.
+    let tickets = secure.setup.tickets.at(address);
+    let mut config = secure.setup.config.clone();
+    config.resumption = Resumption::store(Arc::clone(&tickets) as _);
+    let connector = TlsConnector::from(Arc::new(config));
     let shaken = connector.connect(secure.name.clone(), stream).await;
     let stream = shaken.map_err(|error| {
         let (fault, expiry) = handshake_fault(&error, address);
@@ -159,7 +161,7 @@ pub(super) async fn handshake(
     let expiry = session.peer_certificates().and_then(chain_expiry);
     let judged = judge(secure, expiry);
     if judged.is_err() && session.handshake_kind() == Some(HandshakeKind::Resumed) {
-        secure.setup.tickets.forget(&secure.name);
+        tickets.forget(&secure.name);
         return Ok(Shaken::Stale);
     }
     run.trace.certified(expiry);
@@ -169,7 +171,7 @@ pub(super) async fn handshake(
 
 /// Whether a chain that ends at `expiry` holds long enough. The handshake verified it already,
 /// unless the session was resumed.
-fn judge(secure: &Secure, expiry: Option<Wall>) -> Result<(), Fault> {
+pub(super) fn judge(secure: &Secure, expiry: Option<Wall>) -> Result<(), Fault> {
     let Some(expiry) = expiry else { return Ok(()) };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.map_or(0, |since| {

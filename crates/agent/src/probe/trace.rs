@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,15 @@ fn describe(error: &io::Error) -> String {
     words.to_lowercase()
 }
 
+/// What is known of a kept connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    address: Option<SocketAddr>,
+    own: bool,
+    /// When the chain ends that was presented when it was opened.
+    pub(super) expiry: Option<Wall>,
+}
+
 /// One check's progress. Cells, because the check and its timeout both look at it.
 pub(super) struct Trace {
     phase: Cell<Option<Phase>>,
@@ -97,6 +106,8 @@ pub(super) struct Trace {
     address: Cell<Option<SocketAddr>>,
     status: Cell<Option<u16>>,
     expiry: Cell<Option<Wall>>,
+    /// The connection leads to this very machine.
+    own: Cell<bool>,
 }
 
 impl Trace {
@@ -108,6 +119,7 @@ impl Trace {
             address: Cell::new(None),
             status: Cell::new(None),
             expiry: Cell::new(None),
+            own: Cell::new(false),
         }
     }
 
@@ -130,6 +142,29 @@ impl Trace {
 
     pub(super) fn connecting(&self, address: SocketAddr) {
         self.address.set(Some(address));
+        self.own.set(false);
+    }
+
+    /// The connection has `local` at this end: equal addresses are one machine.
+    pub(super) fn connected_from(&self, local: IpAddr) {
+        let peer = self.address.get().map(|at| at.ip().to_canonical());
+        self.own.set(peer == Some(local.to_canonical()));
+    }
+
+    /// Where the connection leads, for whoever keeps it.
+    pub(super) fn way(&self) -> Kept {
+        Kept {
+            address: self.address.get(),
+            own: self.own.get(),
+            expiry: self.expiry.get(),
+        }
+    }
+
+    /// A kept connection is used again.
+    pub(super) fn reusing(&self, way: Kept) {
+        self.address.set(way.address);
+        self.own.set(way.own);
+        self.certified(way.expiry);
     }
 
     pub(super) fn answered(&self, status: u16) {
@@ -147,7 +182,7 @@ impl Trace {
 
     pub(super) fn is_local(&self) -> bool {
         let address = self.address.get().map(|at| at.ip().to_canonical());
-        address.is_some_and(|ip| ip.is_loopback())
+        self.own.get() || address.is_some_and(|ip| ip.is_loopback())
     }
 
     /// The fault of a check whose time is over.
@@ -210,6 +245,25 @@ mod tests {
         assert_eq!(finding(Errno::PIPE), Finding::Failed(Reason::Reset));
         let timeout = Finding::Failed(Reason::Timeout(Phase::Connect));
         assert_eq!(finding(Errno::TIMEDOUT), timeout);
+    }
+
+    #[test]
+    fn a_target_on_any_address_of_this_machine_is_local() {
+        let trace = Trace::start();
+        let from = |text: &str| text.parse::<IpAddr>().unwrap();
+        trace.connecting("192.0.2.7:80".parse().unwrap());
+        assert!(!trace.is_local());
+        trace.connected_from(from("192.0.2.8"));
+        assert!(!trace.is_local());
+        trace.connected_from(from("192.0.2.7"));
+        assert!(trace.is_local());
+        let kept = trace.way();
+        // A redirect that leads elsewhere, and a later check over the same connection.
+        trace.connecting("192.0.2.9:80".parse().unwrap());
+        assert!(!trace.is_local());
+        let next = Trace::start();
+        next.reusing(kept);
+        assert!(next.is_local());
     }
 
     #[test]
