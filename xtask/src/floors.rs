@@ -62,6 +62,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
         ],
     ),
     (
+        "roundsman-maelstrom",
+        &["roundsman-membership", "roundsman-store", "roundsman-base"],
+    ),
+    (
         "roundsman-fuzz",
         &[
             "roundsman-health",
