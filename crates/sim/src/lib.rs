@@ -12,6 +12,7 @@ mod faults;
 mod promises;
 mod reference;
 mod shrink;
+pub mod store;
 mod subject;
 mod target;
 mod trace;
