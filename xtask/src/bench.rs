@@ -13,12 +13,18 @@ pub(crate) enum Name {
     Core,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
+    /// How fast and at what cost changes spread between stores, in simulated time
+    Spread,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
 pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     let (binary, needs): (&str, &[&str]) = match name {
         Name::Core => ("core", &["--package", "roundsman-bench", "--bin", "core"]),
+        Name::Spread => (
+            "spread",
+            &["--package", "roundsman-bench", "--bin", "spread"],
+        ),
         Name::Probes => (
             "probes",
             &[

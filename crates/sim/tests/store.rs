@@ -7,14 +7,16 @@ use sim::store::{Course, Kind, cut_down, run};
 
 /// How many seeds the landing tests take, over all kinds of courses.
 const LANDING: u64 = 21_000;
+/// How many the campaign takes, unless told.
+const CAMPAIGN: u64 = 1_000_000;
 
 #[expect(
     clippy::disallowed_methods,
     reason = "a campaign asks for more seeds than a landing"
 )]
-fn seeds() -> u64 {
+fn seeds(default: u64) -> u64 {
     std::env::var("ROUNDSMAN_SEEDS")
-        .map_or(LANDING, |n| n.parse().expect("ROUNDSMAN_SEEDS is a number"))
+        .map_or(default, |n| n.parse().expect("ROUNDSMAN_SEEDS is a number"))
 }
 
 /// Runs the share of `kind`: seeds `from` to `until`, each a course of its own.
@@ -41,7 +43,7 @@ fn promises_hold(kind: Kind, from: u64, until: u64) {
 }
 
 fn share(kinds: &[Kind]) {
-    let each = seeds() / Kind::ALL.len() as u64;
+    let each = seeds(LANDING) / Kind::ALL.len() as u64;
     for &kind in kinds {
         promises_hold(kind, 0, each);
     }
@@ -74,4 +76,40 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!(trace(seed), trace(seed), "seed {seed}");
         assert_ne!(trace(seed).sum(), trace(seed + 1).sum(), "seed {seed}");
     }
+}
+
+/// Every `of`-th thousand of the campaign's seeds, other ones than the landing's.
+#[expect(clippy::print_stdout, reason = "the count is the result")]
+fn campaign(part: u64, of: u64) {
+    let each = seeds(CAMPAIGN) / Kind::ALL.len() as u64;
+    let mut ran = 0;
+    for from in (0..each)
+        .step_by(1_000)
+        .skip(usize::try_from(part).expect("small"))
+    {
+        if (from / 1_000) % of != part {
+            continue;
+        }
+        let until = (from + 1_000).min(each);
+        for kind in Kind::ALL {
+            promises_hold(kind, FAR + from, FAR + until);
+            ran += until - from;
+        }
+        println!("part {part} of {of}: {ran} seeds ran and kept every promise");
+    }
+}
+
+/// Where the campaign's seeds begin.
+const FAR: u64 = 1_000_000_000;
+
+#[test]
+#[ignore = "a million seeds take hours; cargo xtask campaign"]
+fn every_promise_holds_on_a_million_seeds_first_half() {
+    campaign(0, 2);
+}
+
+#[test]
+#[ignore = "a million seeds take hours; cargo xtask campaign"]
+fn every_promise_holds_on_a_million_seeds_other_half() {
+    campaign(1, 2);
 }

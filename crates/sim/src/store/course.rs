@@ -135,21 +135,17 @@ fn writes(kind: Kind, rng: &mut Rng, plan: &Plan) -> Vec<(Time, Host, Call)> {
     let keys = 1 + rng.below(8);
     let span = plan.calm_from.0;
     // Either every key has an owner, who changes now and then, or everybody writes everything.
-    let shift = if rng.chance(50) {
-        2_000_000 + rng.below(10_000_000)
-    } else {
-        0
-    };
+    let shift = rng.chance(50).then(|| 2_000_000 + rng.below(10_000_000));
     let mut calls = Vec::new();
     let count = 5 + rng.below(60);
     for n in 0..count {
         let at = rng.below(span);
         let key = rng.below(keys);
-        let host = if shift == 0 {
-            any(rng, plan)
-        } else {
-            let round = at / shift;
-            Host(u32::try_from((key + round) % u64::from(plan.hosts)).expect("small"))
+        let host = match shift.and_then(|shift| at.checked_div(shift)) {
+            None => any(rng, plan),
+            Some(round) => {
+                Host(u32::try_from((key + round) % u64::from(plan.hosts)).expect("small"))
+            }
         };
         let length = if rng.chance(10) { 1 + rng.below(12) } else { 1 };
         for more in 0..length {
