@@ -83,10 +83,7 @@ fn the_same_seed_gives_the_same_trace() {
 fn campaign(part: u64, of: u64) {
     let each = seeds(CAMPAIGN) / Kind::ALL.len() as u64;
     let mut ran = 0;
-    for from in (0..each)
-        .step_by(1_000)
-        .skip(usize::try_from(part).expect("small"))
-    {
+    for from in (0..each).step_by(1_000) {
         if (from / 1_000) % of != part {
             continue;
         }
