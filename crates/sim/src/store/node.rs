@@ -3,7 +3,6 @@
 //! Messages are sealed with a checksum, as the shell seals them with a key: bytes that were
 //! corrupted on the way never reach the core.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use base::{Duration, NodeId, Origin, Time, Version, Way, hash64};
@@ -54,7 +53,10 @@ pub struct Replica {
     marker: Option<Vec<u8>>,
     /// How many datagrams with the marker have been sent.
     marked: u64,
-    said: VecDeque<Word>,
+    /// The longest datagram.
+    longest: usize,
+    /// How much was sent since the last input, and the most that ever was.
+    sends: (usize, usize),
 }
 
 /// The id of a host's node.
@@ -85,7 +87,8 @@ impl Replica {
             sealed: tuning.sealed,
             marker: tuning.marker.clone(),
             marked: 0,
-            said: VecDeque::new(),
+            longest: 0,
+            sends: (0, 0),
         }
     }
 
@@ -114,6 +117,18 @@ impl Replica {
         self.marked
     }
 
+    /// The longest datagram, in bytes of the core's.
+    #[must_use]
+    pub const fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The most messages that one input ever made it send.
+    #[must_use]
+    pub const fn most_sends(&self) -> usize {
+        self.sends.1
+    }
+
     fn sealed(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         if self.sealed {
             let sum = hash64(&bytes);
@@ -132,6 +147,11 @@ impl Replica {
     }
 
     fn count(&mut self, way: Way, bytes: &[u8]) {
+        self.sends.0 += 1;
+        self.sends.1 = self.sends.1.max(self.sends.0);
+        if way == Way::Datagram {
+            self.longest = self.longest.max(bytes.len());
+        }
         let Some(marker) = &self.marker else {
             return;
         };
@@ -201,10 +221,11 @@ impl Node for Replica {
     }
 
     fn poll(&mut self) -> Option<Effect<Word>> {
-        if let Some(word) = self.said.pop_front() {
-            return Some(Effect::Say(word));
-        }
-        Some(match self.store.poll()? {
+        let Some(output) = self.store.poll() else {
+            self.sends.0 = 0;
+            return None;
+        };
+        Some(match output {
             Output::Send(to, way, bytes) => {
                 self.count(way, &bytes);
                 Effect::Send(host_of(to).address(0), way, self.sealed(bytes))

@@ -160,10 +160,10 @@ impl<'a> Runner<'a> {
     }
 
     fn note(&mut self, step: &Step<Replica>) {
-        let who = step
-            .host
-            .map_or("all".to_owned(), |h| format!("host {}", h.0));
         self.trace.line(step.at, || {
+            let who = step
+                .host
+                .map_or("all".to_owned(), |h| format!("host {}", h.0));
             let words = if step.words.is_empty() {
                 String::new()
             } else {
@@ -198,7 +198,7 @@ impl<'a> Runner<'a> {
         self.origins.insert(view.me);
         self.model.looked(host, view)?;
         self.model.claimed(host, &View::claimed(node.store()))?;
-        bounded(node.store())?;
+        bounded(node)?;
         for word in step.words {
             match word {
                 Word::Confirmed(dot) => self.model.confirmed(host, dot)?,
@@ -317,6 +317,18 @@ fn dots(view: &View) -> Vec<base::Version> {
     view.held.iter().map(|held| held.dot).collect()
 }
 
-fn bounded(_store: &Store) -> Result<(), Breach> {
+/// The most messages that one input may make a store of this world send.
+const SENDS: usize = 64;
+
+fn bounded(node: &Replica) -> Result<(), Breach> {
+    let most = node.store().config().packet_size;
+    if node.longest() > most {
+        let how = format!("a datagram of {} bytes", node.longest());
+        return Err((Promise::Bounded, how));
+    }
+    if node.most_sends() > SENDS {
+        let how = format!("{} messages at once", node.most_sends());
+        return Err((Promise::Bounded, how));
+    }
     Ok(())
 }
