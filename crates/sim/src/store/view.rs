@@ -1,12 +1,13 @@
 //! What a store shows of itself, as the promises look at it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use base::{Origin, Version};
 use store::Store;
 
 /// One entry under a key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Held {
     pub(crate) key: Vec<u8>,
     pub(crate) dot: Version,
@@ -14,6 +15,19 @@ pub(crate) struct Held {
     pub(crate) value: Option<Vec<u8>>,
     /// How many dots its context still names.
     pub(crate) context: usize,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = String::from_utf8_lossy(&self.key);
+        let value = self.value.as_deref().map(String::from_utf8_lossy);
+        let value = value.as_deref().unwrap_or("nothing");
+        write!(f, "{key} = {value} by {}", self.dot)?;
+        match self.context {
+            0 => Ok(()),
+            n => write!(f, " over {n} dots"),
+        }
+    }
 }
 
 /// All that a store holds and claims to have seen.
