@@ -11,7 +11,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use crate::process::root;
 
 /// Each package of ours, and which of ours it may import.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("roundsman-base", &[]),
     ("roundsman-membership", &["roundsman-base"]),
     ("roundsman-store", &["roundsman-base"]),
@@ -53,6 +53,15 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "roundsman-membership",
             "roundsman-store",
             "roundsman-ownership",
+            "roundsman-base",
+        ],
+    ),
+    (
+        "roundsman-fuzz",
+        &[
+            "roundsman-health",
+            "roundsman-membership",
+            "roundsman-store",
             "roundsman-base",
         ],
     ),
