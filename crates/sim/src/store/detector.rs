@@ -80,3 +80,50 @@ impl Detector {
         Call::Peers(within(self.patience), within(self.retention))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Fault, Happened, Plan};
+    use crate::store::node::Tuning;
+
+    /// What host 0 was told, in order: how many are live, how many are waited for.
+    fn told(fault: Fault) -> Vec<(usize, usize)> {
+        let plan = Plan::calm(1, 3, Duration::from_secs(40));
+        let tuning = Tuning {
+            sealed: true,
+            marker: None,
+        };
+        let mut world = World::new(plan, move |boot| Replica::new(&boot, &tuning, |_| {}));
+        world.fault_at(Time(5_000_000), fault);
+        // Something happens all the time, so that the oracle can look.
+        for n in 0..400 {
+            world.fault_at(Time(n * 100_000), Fault::BackUp(Host(0)));
+        }
+        let mut detector = Detector::new(3, Duration::from_secs(8));
+        let mut told = Vec::new();
+        loop {
+            detector.look(&mut world);
+            let Some(step) = world.step() else {
+                return told;
+            };
+            if let (Some(Host(0)), Happened::Called(Call::Peers(live, frontier))) =
+                (step.host, step.what)
+            {
+                told.push((live.len(), frontier.len()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_partition_takes_a_host_out_of_the_frontier_until_it_ends() {
+        let fault = Fault::Partition(vec![Host(2)], Duration::from_secs(20));
+        assert_eq!(told(fault), [(2, 2), (1, 2), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn a_short_one_is_not_even_noticed() {
+        let fault = Fault::Partition(vec![Host(2)], Duration::from_secs(1));
+        assert_eq!(told(fault), [(2, 2)]);
+    }
+}

@@ -384,3 +384,143 @@ impl Model {
         format!("{} ({key} = {value}, by host {})", write.dot, write.by.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: Host = Host(0);
+    const BOB: Host = Host(1);
+    const A: Origin = Origin(1);
+    const B: Origin = Origin(2);
+
+    fn held(origin: Origin, seq: u64, value: &str) -> Held {
+        Held {
+            key: b"web".to_vec(),
+            dot: Version { origin, seq },
+            value: (!value.is_empty()).then(|| value.as_bytes().to_vec()),
+            context: 0,
+        }
+    }
+
+    fn view(me: Origin, prefix: &[(Origin, u64)], held: &[Held]) -> View {
+        View {
+            me,
+            held: held.to_vec(),
+            prefix: prefix.iter().copied().collect(),
+            ..View::default()
+        }
+    }
+
+    /// Alice has written `up`, then `down` over it; both are on her disk.
+    fn alice_wrote_twice() -> Model {
+        let mut model = Model::new(2);
+        for (seq, value) in [(1, "up"), (2, "down")] {
+            model.asked(ALICE, b"web", Some(value.as_bytes()));
+            let shown = view(A, &[(A, seq)], &[held(A, seq, value)]);
+            model.looked(ALICE, shown.clone()).unwrap();
+            model.on_disk(ALICE, &shown).unwrap();
+        }
+        model
+    }
+
+    fn breach(result: Result<(), Breach>) -> Option<Promise> {
+        result.err().map(|(promise, _)| promise)
+    }
+
+    #[test]
+    fn a_superseded_write_never_shows_again() {
+        let mut model = alice_wrote_twice();
+        let old = view(B, &[(A, 2)], &[held(A, 1, "up")]);
+        assert_eq!(
+            breach(model.looked(BOB, old)),
+            Some(Promise::NoResurrection)
+        );
+    }
+
+    #[test]
+    fn a_claim_without_anything_held_is_dishonest_unless_a_delete_was_collected() {
+        let mut model = alice_wrote_twice();
+        let empty = view(B, &[(A, 2)], &[]);
+        let broken = breach(model.clone().looked(BOB, empty));
+        assert_eq!(broken, Some(Promise::PrefixHonesty));
+        model.asked(ALICE, b"web", None);
+        let deleted = view(A, &[(A, 3)], &[held(A, 3, "")]);
+        model.looked(ALICE, deleted.clone()).unwrap();
+        model.on_disk(ALICE, &deleted).unwrap();
+        assert_eq!(breach(model.looked(BOB, view(B, &[(A, 3)], &[]))), None);
+    }
+
+    #[test]
+    fn a_write_that_nobody_asked_for_is_invented() {
+        let mut model = alice_wrote_twice();
+        let strange = view(A, &[(A, 3)], &[held(A, 3, "sideways")]);
+        let broken = breach(model.clone().looked(ALICE, strange));
+        assert_eq!(broken, Some(Promise::NothingInvented));
+        let copied = view(B, &[(A, 3)], &[held(A, 3, "down")]);
+        assert_eq!(
+            breach(model.looked(BOB, copied)),
+            Some(Promise::NothingInvented)
+        );
+    }
+
+    #[test]
+    fn a_dot_with_another_value_was_used_twice() {
+        let mut model = alice_wrote_twice();
+        let other = view(B, &[(A, 2)], &[held(A, 2, "up")]);
+        assert_eq!(
+            breach(model.looked(BOB, other)),
+            Some(Promise::NoDotUsedTwice)
+        );
+    }
+
+    #[test]
+    fn what_is_heard_is_on_a_disk() {
+        let mut model = alice_wrote_twice();
+        model.asked(ALICE, b"web", Some(b"up"));
+        let third = view(A, &[(A, 3)], &[held(A, 3, "up")]);
+        model.looked(ALICE, third).unwrap();
+        let heard = view(B, &[(A, 3)], &[held(A, 3, "up")]);
+        let broken = breach(model.clone().looked(BOB, heard.clone()));
+        assert_eq!(broken, Some(Promise::ClaimsAreOnDisk));
+        model
+            .on_disk(ALICE, &view(A, &[(A, 3)], &[held(A, 3, "up")]))
+            .unwrap();
+        assert_eq!(breach(model.looked(BOB, heard)), None);
+    }
+
+    #[test]
+    fn a_disk_that_forgets_loses_writes_unless_somebody_touched_it() {
+        let mut model = alice_wrote_twice();
+        let older = view(A, &[(A, 1)], &[held(A, 1, "up")]);
+        let broken = breach(model.clone().on_disk(ALICE, &older));
+        assert_eq!(broken, Some(Promise::NoLostWrite));
+        model.disk_touched(ALICE);
+        assert_eq!(breach(model.on_disk(ALICE, &older)), None);
+    }
+
+    #[test]
+    fn a_counter_that_went_back_is_seen_at_the_next_write() {
+        let mut model = alice_wrote_twice();
+        model.disk_touched(ALICE);
+        let empty = view(A, &[], &[]);
+        model.booted(ALICE, empty).unwrap();
+        model.asked(ALICE, b"db", Some(b"up"));
+        let mut again = held(A, 1, "up");
+        again.key = b"db".to_vec();
+        let broken = breach(model.looked(ALICE, view(A, &[(A, 1)], &[again])));
+        assert_eq!(broken, Some(Promise::NoDotUsedTwice));
+    }
+
+    #[test]
+    fn a_confirmed_write_is_on_two_disks() {
+        let mut model = alice_wrote_twice();
+        let dot = Version { origin: A, seq: 2 };
+        let broken = breach(model.clone().confirmed(ALICE, dot));
+        assert_eq!(broken, Some(Promise::NoLostWrite));
+        let copy = view(B, &[(A, 2)], &[held(A, 2, "down")]);
+        model.looked(BOB, copy.clone()).unwrap();
+        model.on_disk(BOB, &copy).unwrap();
+        assert_eq!(breach(model.confirmed(ALICE, dot)), None);
+    }
+}
