@@ -97,6 +97,8 @@ pub(crate) struct Mind {
     origins: BTreeSet<Origin>,
     /// What the disk has seen, while nobody touches the disk.
     pub(crate) durable: Bits,
+    /// What any disk of this host has ever seen.
+    ever: Bits,
 }
 
 /// A promise and how it was broken.
@@ -133,9 +135,10 @@ impl Model {
     /// A process starts with what its disk holds.
     pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
         let mind = &mut self.minds[host.index()];
-        let durable = std::mem::take(&mut mind.durable);
+        let (durable, ever) = (mind.durable.clone(), mind.ever.clone());
         *mind = Mind {
             durable,
+            ever,
             ..Mind::default()
         };
         for held in &view.held {
@@ -173,6 +176,7 @@ impl Model {
             return Err((Promise::NoLostWrite, how));
         }
         self.on_disk.add(&seen);
+        self.minds[host.index()].ever.add(&seen);
         self.minds[host.index()].durable = seen;
         Ok(())
     }
@@ -199,7 +203,7 @@ impl Model {
         let others = self.minds.iter().enumerate();
         let elsewhere = others
             .filter(|(at, _)| *at != host.index())
-            .any(|(_, mind)| mind.durable.has(n));
+            .any(|(_, mind)| mind.ever.has(n));
         self.written[n].is_confirmed = true;
         if here && elsewhere {
             return Ok(());
