@@ -7,6 +7,7 @@
 use base::{Duration, Time};
 
 use super::node::{Call, PATIENCE, Replica, id_of};
+use super::view::Core;
 use crate::cluster::{Host, World};
 
 /// What every host would know of every other.
@@ -41,7 +42,7 @@ impl Detector {
     }
 
     /// Tells every running host what has changed for it; call it before every step.
-    pub fn look(&mut self, world: &mut World<Replica>) {
+    pub fn look<C: Core>(&mut self, world: &mut World<Replica<C>>) {
         let now = world.now();
         if now < self.due {
             return;
@@ -94,7 +95,9 @@ mod tests {
             sealed: true,
             marker: None,
         };
-        let mut world = World::new(plan, move |boot| Replica::new(&boot, &tuning, |_| {}));
+        let mut world = World::new(plan, move |boot| {
+            Replica::<::store::Store>::new(&boot, &tuning, |_| {})
+        });
         world.fault_at(Time(5_000_000), fault);
         // Something happens all the time, so that the oracle can look.
         for n in 0..400 {

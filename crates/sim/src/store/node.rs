@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use base::{Duration, NodeId, Origin, Time, Version, Way, hash64};
 use store::{Config, Input, Mark, Output, Record, Store};
 
+use super::view::Core;
 use crate::cluster::{Boot, Effect, Host, Node};
 
 /// What is asked of a store.
@@ -47,8 +48,8 @@ pub struct Tuning {
 
 /// One host with a store.
 #[derive(Debug)]
-pub struct Replica {
-    store: Store,
+pub struct Replica<C = Store> {
+    store: C,
     sealed: bool,
     marker: Option<Vec<u8>>,
     /// How many datagrams with the marker have been sent.
@@ -71,7 +72,7 @@ pub fn host_of(id: NodeId) -> Host {
     Host(u32::try_from(id.0 - 1).expect("ids are made from hosts"))
 }
 
-impl Replica {
+impl<C: Core> Replica<C> {
     /// Starts a host's process over what its disk holds; `change` changes the presets.
     ///
     /// # Panics
@@ -79,9 +80,9 @@ impl Replica {
     #[must_use]
     pub fn new(boot: &Boot, tuning: &Tuning, change: impl FnOnce(&mut Config)) -> Self {
         let origin = Origin(hash64(&boot.seed.to_le_bytes()));
-        let mut config = Self::config(id_of(boot.host), origin, boot.seed);
+        let mut config = config(id_of(boot.host), origin, boot.seed);
         change(&mut config);
-        let store = Store::new(config, records(&boot.disk)).expect("a disk that a store wrote");
+        let store = C::new(config, records(&boot.disk)).expect("a disk that a store wrote");
         Self {
             store,
             sealed: tuning.sealed,
@@ -92,22 +93,9 @@ impl Replica {
         }
     }
 
-    /// The core's settings with its presets.
-    #[must_use]
-    pub const fn config(me: NodeId, origin: Origin, seed: u64) -> Config {
-        Config {
-            me,
-            origin,
-            seed,
-            packet_size: 1_200,
-            pull_every: Duration::from_secs(1),
-            push: true,
-        }
-    }
-
     /// The core.
     #[must_use]
-    pub const fn store(&self) -> &Store {
+    pub const fn store(&self) -> &C {
         &self.store
     }
 
@@ -164,6 +152,19 @@ impl Replica {
     }
 }
 
+/// The core's settings with its presets.
+#[must_use]
+pub(crate) const fn config(me: NodeId, origin: Origin, seed: u64) -> Config {
+    Config {
+        me,
+        origin,
+        seed,
+        packet_size: 1_200,
+        pull_every: Duration::from_secs(1),
+        push: true,
+    }
+}
+
 /// A disk's content as records.
 pub(crate) fn records(disk: &[(Vec<u8>, Vec<u8>)]) -> Vec<Record> {
     let record = |(key, content): &(Vec<u8>, Vec<u8>)| Record {
@@ -181,7 +182,7 @@ fn host_at(address: SocketAddr) -> Host {
     Host(u32::from_be_bytes([0, a, b, c]))
 }
 
-impl Node for Replica {
+impl<C: Core> Node for Replica<C> {
     type Call = Call;
     type Word = Word;
 
@@ -196,8 +197,9 @@ impl Node for Replica {
         let input = match call {
             Call::Put(key, value) => Input::Put(key, value),
             Call::Delete(key) => Input::Delete(key),
-            Call::Collapse(key) => match super::view::collapse(&self.store, &key) {
-                Some(value) => Input::Put(key, value),
+            Call::Collapse(key) => match self.store.view().collapse(&key) {
+                Some(Some(value)) => Input::Put(key, value),
+                Some(None) => Input::Delete(key),
                 None => return,
             },
             Call::Peers(live, frontier) => Input::Peers { live, frontier },

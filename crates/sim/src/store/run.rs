@@ -8,9 +8,9 @@ use store::{Config, Store};
 use super::course::Course;
 use super::detector::Detector;
 use super::model::{Breach, Model};
-use super::node::{Call, Replica, Tuning, Word, id_of, records};
+use super::node::{self, Call, Replica, Tuning, Word, id_of, records};
 use super::promises::{Broken, Promise};
-use super::view::View;
+use super::view::{Core, View};
 use crate::cluster::{self, DiskAfter, Fault, Happened, Host, Step, World};
 use crate::trace::Trace;
 
@@ -40,7 +40,13 @@ const RETIRE_EVERY: Duration = Duration::from_secs(4);
 /// settings, `keep` how many lines of the trace are kept.
 #[must_use]
 pub fn run(course: &Course, tuning: fn(&mut Config), keep: usize) -> Report {
-    Runner::new(course, tuning, keep).finish()
+    run_of::<Store>(course, tuning, keep)
+}
+
+/// The same, with another store in its place.
+#[must_use]
+pub fn run_of<C: Core>(course: &Course, tuning: fn(&mut Config), keep: usize) -> Report {
+    Runner::<C>::new(course, tuning, keep).finish()
 }
 
 /// The course without every fault and every write that `promise` breaks without.
@@ -65,10 +71,10 @@ pub fn cut_down(course: &Course, tuning: fn(&mut Config), promise: Promise) -> C
     least
 }
 
-struct Runner<'a> {
+struct Runner<'a, C: Core> {
     course: &'a Course,
     tuning: fn(&mut Config),
-    world: World<Replica>,
+    world: World<Replica<C>>,
     detector: Detector,
     model: Model,
     trace: Trace,
@@ -80,7 +86,7 @@ struct Runner<'a> {
     origins: BTreeSet<Origin>,
 }
 
-impl<'a> Runner<'a> {
+impl<'a, C: Core> Runner<'a, C> {
     fn new(course: &'a Course, tuning: fn(&mut Config), keep: usize) -> Self {
         let push = course.push;
         let settings = Tuning {
@@ -159,7 +165,7 @@ impl<'a> Runner<'a> {
         self.report
     }
 
-    fn note(&mut self, step: &Step<Replica>) {
+    fn note(&mut self, step: &Step<Replica<C>>) {
         self.trace.line(step.at, || {
             let who = step
                 .host
@@ -173,7 +179,7 @@ impl<'a> Runner<'a> {
         });
     }
 
-    fn judge(&mut self, step: Step<Replica>) -> Result<(), Breach> {
+    fn judge(&mut self, step: Step<Replica<C>>) -> Result<(), Breach> {
         if let Happened::Faulted(Fault::CrashAll(_)) = step.what {
             return Ok(());
         }
@@ -194,10 +200,10 @@ impl<'a> Runner<'a> {
         let Some(node) = self.world.node(host) else {
             return Ok(());
         };
-        let view = View::of(node.store());
+        let view = node.store().view();
         self.origins.insert(view.me);
         self.model.looked(host, view)?;
-        self.model.claimed(host, &View::claimed(node.store()))?;
+        self.model.claimed(host, &node.store().claimed())?;
         bounded(node)?;
         for word in step.words {
             match word {
@@ -222,7 +228,7 @@ impl<'a> Runner<'a> {
 
     fn booted(&mut self, host: Host) -> Result<(), Breach> {
         let node = self.world.node(host).expect("it has just booted");
-        let view = View::of(node.store());
+        let view = node.store().view();
         self.model.booted(host, view)?;
         self.settled(host)
     }
@@ -234,10 +240,11 @@ impl<'a> Runner<'a> {
     }
 
     fn disk(&self, host: Host) -> View {
-        let mut config = Replica::config(id_of(host), Origin(0), 1);
+        let mut config = node::config(id_of(host), Origin(0), 1);
         (self.tuning)(&mut config);
         let records = records(&self.world.disk(host).read());
-        View::of(&Store::new(config, records).expect("a disk that a store wrote"))
+        let core = C::new(config, records).expect("a disk that a store wrote");
+        core.view()
     }
 
     /// Now and then, and in the calm for certain, the origins that no host has any more are
@@ -268,7 +275,7 @@ impl<'a> Runner<'a> {
 
     fn origin(&self, host: Host) -> Origin {
         match self.world.node(host) {
-            Some(node) => View::of(node.store()).me,
+            Some(node) => node.store().view().me,
             None => self.disk(host).me,
         }
     }
@@ -280,7 +287,7 @@ impl<'a> Runner<'a> {
         for (host, mind) in (0..).map(Host).zip(all) {
             let at = Some(host);
             let breach = |promise, how| Err((at, (promise, how)));
-            for origin in &self.gone {
+            for origin in self.gone.iter().filter(|_| C::COLLECTS) {
                 let view = &mind.view;
                 let entry = view.held.iter().find(|held| held.dot.origin == *origin);
                 if entry.is_some() || view.prefix.contains_key(origin) {
@@ -298,7 +305,7 @@ impl<'a> Runner<'a> {
                     let how = format!("{held:?} and {other:?} after the collapse");
                     return breach(Promise::SiblingsBounded, how);
                 }
-                if held.context > 0 || held.value.is_none() {
+                if C::COLLECTS && (held.context > 0 || held.value.is_none()) {
                     return breach(Promise::ContextsClear, format!("{held:?} is left"));
                 }
             }
@@ -320,7 +327,7 @@ fn dots(view: &View) -> Vec<base::Version> {
 /// The most messages that one input may make a store of this world send.
 const SENDS: usize = 64;
 
-fn bounded(node: &Replica) -> Result<(), Breach> {
+fn bounded<C: Core>(node: &Replica<C>) -> Result<(), Breach> {
     let most = node.store().config().packet_size;
     if node.longest() > most {
         let how = format!("a datagram of {} bytes", node.longest());
