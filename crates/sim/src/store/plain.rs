@@ -74,7 +74,7 @@ impl State {
         }
         for (key, dots) in &self.held {
             for (dot, value) in dots {
-                if leave_out && dot.seq % 3 == 0 {
+                if leave_out && dot.seq.is_multiple_of(3) {
                     continue;
                 }
                 w.bytes(key);
@@ -147,7 +147,7 @@ impl<const F: u8> Plain<F> {
             dots.clear();
         } else {
             let seq = self.state.seen.entry(self.me).or_default();
-            if F != REUSES_DOTS || *seq == 0 || *seq % 5 > 0 {
+            if F != REUSES_DOTS || *seq == 0 || !seq.is_multiple_of(5) {
                 *seq += 1;
             }
             if F == COLLAPSES_ONE {
