@@ -110,3 +110,24 @@ fn every_promise_holds_on_a_million_seeds_first_half() {
 fn every_promise_holds_on_a_million_seeds_other_half() {
     campaign(1, 2);
 }
+
+/// A course that reaches nothing keeps every promise.
+#[test]
+fn the_courses_reach_what_they_are_for() {
+    let mut sums = [0; 4];
+    for seed in 0..60 {
+        let report = run(&Course::draw(Kind::All, seed), |_| {}, 0);
+        let reached = [
+            report.writes,
+            report.confirmed,
+            report.renamed,
+            report.retired,
+        ];
+        for (sum, count) in sums.iter_mut().zip(reached) {
+            *sum += count;
+        }
+    }
+    let [writes, confirmed, renamed, retired] = sums;
+    assert!(writes > 1_200 && confirmed > 600, "{sums:?}");
+    assert!(renamed > 0 && retired > 0, "{sums:?}");
+}
