@@ -14,6 +14,7 @@ mod promises;
 mod reference;
 mod shrink;
 pub mod spec_trace;
+pub mod store;
 mod subject;
 mod target;
 mod trace;
