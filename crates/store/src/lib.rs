@@ -71,6 +71,8 @@ pub struct Counters {
     pub new: u64,
     /// Times when news was dropped because an exchange carries it better.
     pub backlogs: u64,
+    /// News that was left alone because this node had missed what was forgotten.
+    pub late: u64,
     /// Exchanges that ended whole.
     pub exchanges: u64,
     /// Exchanges in which a peer was reset.

@@ -84,9 +84,14 @@ impl Store {
             if !is_settled && !is_overdue {
                 return;
             }
-            self.contexts.remove(&at);
+            let context = self.contexts.remove(&at).expect("it was just looked at");
             self.write_entry(at);
             self.raise_floor(origin, seq);
+            // Whoever lacks what was overridden would take it for news.
+            for (over, most) in context.over.into_iter().chain(context.copy_of) {
+                let origin = self.known[usize::from(over)].origin;
+                self.raise_floor(origin, most);
+            }
         }
         if !is_delete {
             self.waiting.remove(&(slot, seq));
