@@ -13,6 +13,8 @@ pub(crate) enum Name {
     Core,
     /// Who owns what: moves, shares and times
     Ownership,
+    /// Bytes, memory and time of the replicated store at a million keys
+    Store,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
     /// Crash, joining and idling of 30 agents over real sockets, beside HashiCorp's serf
@@ -27,6 +29,7 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
             "ownership",
             &["--package", "roundsman-bench", "--bin", "ownership"],
         ),
+        Name::Store => ("store", &["--package", "roundsman-bench", "--bin", "store"]),
         Name::Probes => (
             "probes",
             &[

@@ -180,6 +180,10 @@ impl Message {
         if version > WIRE_VERSION {
             return Err(DecodeError::TooNew(version));
         }
+        if version == 0 {
+            let (what, value) = ("wire version", 0);
+            return Err(WireError::Unknown { what, value }.into());
+        }
         let sum = u32::from_le_bytes(reader.raw(4)?.try_into().expect("four bytes"));
         if sum != checksum(&bytes[HEAD..]) {
             return Err(DecodeError::Checksum);
