@@ -19,6 +19,10 @@ pub(crate) enum Name {
     Probes,
     /// Crash, joining and idling of 30 agents over real sockets, beside HashiCorp's serf
     Membership,
+    /// The same in simulated time, and at 1,000 members, over a day and across partitions
+    MembershipSim,
+    /// How fast and at what cost changes spread between stores, in simulated time
+    Spread,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
@@ -30,6 +34,10 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
             &["--package", "roundsman-bench", "--bin", "ownership"],
         ),
         Name::Store => ("store", &["--package", "roundsman-bench", "--bin", "store"]),
+        Name::Spread => (
+            "spread",
+            &["--package", "roundsman-bench", "--bin", "spread"],
+        ),
         Name::Probes => (
             "probes",
             &[
@@ -43,6 +51,10 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
         Name::Membership => (
             "membership",
             &["--package", "roundsman-bench", "--bin", "membership"],
+        ),
+        Name::MembershipSim => (
+            "membership_sim",
+            &["--package", "roundsman-bench", "--bin", "membership_sim"],
         ),
     };
     match name {

@@ -19,7 +19,7 @@ pub(crate) struct Tool {
 }
 
 /// All that tests need.
-pub(crate) const TOOLS: [Tool; 3] = [
+pub(crate) const TOOLS: [Tool; 4] = [
     Tool {
         name: "chromium",
         programs: &["chromium"],
@@ -37,6 +37,12 @@ pub(crate) const TOOLS: [Tool; 3] = [
         programs: &["haproxy"],
         package: "haproxy",
         variable: "ROUNDSMAN_TEST_HAPROXY",
+    },
+    Tool {
+        name: "java",
+        programs: &["java"],
+        package: "openjdk-17-jre-headless",
+        variable: "ROUNDSMAN_TEST_JAVA",
     },
 ];
 

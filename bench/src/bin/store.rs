@@ -138,7 +138,8 @@ struct Moved {
 
 /// The reader asks, the writer answers, until nobody says anything any more.
 fn exchange(writer: &mut Store, reader: &mut Store) -> Result<Moved> {
-    let (mut to_writer, mut to_reader) = (VecDeque::new(), VecDeque::new());
+    let mut to_writer: VecDeque<(Way, Vec<u8>)> = VecDeque::new();
+    let mut to_reader: VecDeque<(Way, Vec<u8>)> = VecDeque::new();
     let mut moved = Moved {
         bytes: 0,
         sender: 0.0,

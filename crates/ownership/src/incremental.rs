@@ -14,8 +14,8 @@ use crate::{Member, Standing};
 
 /// How many owners are kept per target: the owner and its two standbys.
 pub const TOP: usize = 3;
-/// The most members.
-const MEMBERS_MAX: usize = u16::MAX as usize;
+/// The most members at a time; who comes beyond it is counted and left out.
+pub const MEMBERS_MAX: usize = u16::MAX as usize;
 const NOBODY: u16 = u16::MAX;
 
 /// What happens.
@@ -25,7 +25,8 @@ pub enum Input {
     Joined(Member),
     /// The member of this name is gone.
     Left(Arc<str>),
-    /// A target is to be owned; a slot that was in use means another target from now on.
+    /// A target is to be owned. Another hash in a slot that was in use means another target from
+    /// now on: what was said about the old one is forgotten.
     Defined(Slot, KeyHash),
     /// A target is gone.
     Undefined(Slot),
@@ -46,10 +47,10 @@ pub enum Output {
 pub struct Change {
     /// Which target.
     pub slot: Slot,
-    /// Before; empty when the target is new. A member that is gone has no name any more.
-    pub before: Vec<Option<Arc<str>>>,
-    /// From now on; empty when the target is gone or nobody is there.
-    pub after: Vec<Option<Arc<str>>>,
+    /// Before; those of the slot's former target where it had one, empty where it had none.
+    pub before: Vec<Arc<str>>,
+    /// From now on; empty when the target is gone or nobody can have it.
+    pub after: Vec<Arc<str>>,
 }
 
 type Three = [u16; TOP];
@@ -59,6 +60,8 @@ struct Entry {
     member: Member,
     racer: Racer,
     owned: u32,
+    /// `false`: gone, and only its name is of use, to changes that are not yet drained.
+    is_there: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +74,13 @@ struct Target {
 /// All members and the first three of every target. 16 bytes a target.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
-    members: Vec<Option<Entry>>,
+    /// Everybody, each at a place of its own.
+    members: Vec<Entry>,
     by_name: BTreeMap<Arc<str>, u16>,
+    /// Places of those that are gone; given to others once no change names them.
+    gone: Vec<u16>,
+    /// How many joins found no room.
+    refused: u64,
     targets: Vec<Target>,
     /// Members that can't probe a target.
     unable: BTreeMap<(Slot, u16), ()>,
@@ -99,7 +107,8 @@ impl Ownership {
         }
     }
 
-    /// What follows; drain until `None`.
+    /// What follows; drain until `None`. Changes wait without bound: 16 bytes each, and at most
+    /// one per target for each input.
     pub fn poll(&mut self) -> Option<Output> {
         let (slot, before, after) = self.changed.pop_front()?;
         Some(Output::Changed(Change {
@@ -153,31 +162,30 @@ impl Ownership {
         at.filter_map(|&at| Some(&self.entry(at)?.member))
     }
 
-    fn entry(&self, at: u16) -> Option<&Entry> {
-        self.members.get(usize::from(at))?.as_ref()
+    /// How many joins were refused because [`MEMBERS_MAX`] places were taken. State was unchanged.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
     }
 
-    fn names(&self, three: Three) -> Vec<Option<Arc<str>>> {
-        three
-            .into_iter()
-            .filter(|&at| at != NOBODY)
-            .map(|at| Some(Arc::clone(&self.entry(at)?.member.name)))
+    fn entry(&self, at: u16) -> Option<&Entry> {
+        self.members.get(usize::from(at)).filter(|e| e.is_there)
+    }
+
+    fn names(&self, three: Three) -> Vec<Arc<str>> {
+        let entries = three
+            .iter()
+            .filter_map(|&at| self.members.get(usize::from(at)));
+        entries
+            .map(|entry| Arc::clone(&entry.member.name))
             .collect()
     }
 
     fn join(&mut self, member: Member) {
-        let racer = Racer::new(&member.name, member.weight);
-        let at = match self.by_name.get(&member.name) {
-            Some(&at) => at,
-            None => self.room_for(&member.name),
+        let Some(at) = self.seat(member) else {
+            self.refused += 1;
+            return;
         };
-        let entry = &mut self.members[usize::from(at)];
-        let owned = entry.as_ref().map_or(0, |old| old.owned);
-        *entry = Some(Entry {
-            member,
-            racer,
-            owned,
-        });
         for index in 0..self.targets.len() {
             let target = self.targets[index];
             if target.is_live && (target.three.contains(&at) || self.gets_in(index, at)) {
@@ -186,24 +194,41 @@ impl Ownership {
         }
     }
 
-    /// A place that no target remembers: its last holder was scored out when it left.
-    fn room_for(&mut self, name: &Arc<str>) -> u16 {
-        let free = self.members.iter().position(Option::is_none);
-        let at = free.unwrap_or(self.members.len());
-        assert!(at < MEMBERS_MAX, "more than {MEMBERS_MAX} members");
-        if free.is_none() {
-            self.members.push(None);
+    /// Gives a member its place: its own if it has one, else a free one, else a new one.
+    fn seat(&mut self, member: Member) -> Option<u16> {
+        let mut entry = Entry {
+            racer: Racer::new(&member.name, member.weight),
+            member,
+            owned: 0,
+            is_there: true,
+        };
+        if let Some(&at) = self.by_name.get(&entry.member.name) {
+            let old = &mut self.members[usize::from(at)];
+            entry.owned = old.owned;
+            *old = entry;
+            return Some(at);
         }
-        let at = u16::try_from(at).expect("below MEMBERS_MAX");
-        self.by_name.insert(Arc::clone(name), at);
-        at
+        // While a change is not drained, it may name somebody who is gone.
+        let free = self.gone.pop_if(|_| self.changed.is_empty());
+        if free.is_none() && self.members.len() == MEMBERS_MAX {
+            return None;
+        }
+        let at = free
+            .unwrap_or_else(|| u16::try_from(self.members.len()).expect("fewer than MEMBERS_MAX"));
+        self.by_name.insert(Arc::clone(&entry.member.name), at);
+        match free {
+            Some(at) => self.members[usize::from(at)] = entry,
+            None => self.members.push(entry),
+        }
+        Some(at)
     }
 
     fn leave(&mut self, name: &str) {
         let Some(at) = self.by_name.remove(name) else {
             return;
         };
-        self.members[usize::from(at)] = None;
+        self.members[usize::from(at)].is_there = false;
+        self.gone.push(at);
         self.unable.retain(|(_, member), ()| *member != at);
         for index in 0..self.targets.len() {
             let target = self.targets[index];
@@ -223,7 +248,11 @@ impl Ownership {
             self.targets.resize(slot.index() + 1, nothing);
         }
         let target = &mut self.targets[slot.index()];
+        let is_another = target.key != key;
         (target.key, target.is_live) = (key, true);
+        if is_another {
+            self.forget_unable(slot);
+        }
         self.score(slot.index());
     }
 
@@ -233,6 +262,10 @@ impl Ownership {
         };
         target.is_live = false;
         self.set(slot.index(), [NOBODY; TOP]);
+        self.forget_unable(slot);
+    }
+
+    fn forget_unable(&mut self, slot: Slot) {
         let of_slot: Vec<(Slot, u16)> = self
             .unable
             .range((slot, 0)..=(slot, u16::MAX))
@@ -295,9 +328,7 @@ impl Ownership {
         let mut scores = std::mem::take(&mut self.scratch);
         scores.clear();
         for (at, entry) in (0_u16..).zip(&self.members) {
-            if let Some(entry) = entry
-                && !(is_any_unable && self.unable.contains_key(&(slot, at)))
-            {
+            if entry.is_there && !(is_any_unable && self.unable.contains_key(&(slot, at))) {
                 scores.push((entry.member.standing, entry.racer.cost(key), at));
             }
         }
@@ -337,7 +368,7 @@ impl Ownership {
         }
         for (at, by) in [(before[0], -1), (after[0], 1)] {
             let entry = self.members.get_mut(usize::from(at));
-            if let Some(Some(entry)) = entry {
+            if let Some(entry) = entry {
                 entry.owned = entry.owned.saturating_add_signed(by);
             }
         }

@@ -13,7 +13,7 @@ mod score;
 #[cfg(test)]
 mod tests;
 
-pub use incremental::{Change, Input, Output, Ownership, TOP};
+pub use incremental::{Change, Input, MEMBERS_MAX, Output, Ownership, TOP};
 pub use order::order;
 pub use score::{KeyHash, WEIGHT_MAX};
 
@@ -32,7 +32,8 @@ pub enum Standing {
 /// Somebody who can own targets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Member {
-    /// Unique among the members; the order of a target depends on names and nothing else of theirs.
+    /// Unique among the members. What a member draws comes from its name, never from an address or
+    /// an id: who comes back under its name gets its targets back.
     pub name: Arc<str>,
     /// Where it stands; empty is a zone like any other.
     pub zone: Arc<str>,
