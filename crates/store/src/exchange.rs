@@ -480,6 +480,7 @@ impl Store {
             let ranges = [(1, theirs.prefix())];
             for &(first, last) in ranges.iter().chain(theirs.beyond()) {
                 self.batch.learned.push((slot, first, last));
+                self.note_gone(slot, first, last);
             }
         }
         if let Some(live) = marker.live {

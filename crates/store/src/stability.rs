@@ -92,11 +92,9 @@ impl Store {
             self.waiting.remove(&(slot, seq));
             return;
         }
-        let has_sibling = self.table.under(self.table.key(at)).count() > 1;
-        if !has_sibling {
-            self.raise_floor(origin, seq);
-            self.drop_entry(at);
-        }
+        // A write that did not know of the delete stays; it needs no delete beside it.
+        self.raise_floor(origin, seq);
+        self.drop_entry(at);
     }
 
     /// Moves the entries of origins that are to be closed, and closes those that are empty.

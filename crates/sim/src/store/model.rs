@@ -195,7 +195,12 @@ impl Model {
     }
 
     /// A node says that a write is on its disk and on another.
-    pub(crate) fn confirmed(&mut self, host: Host, dot: Version) -> Result<(), Breach> {
+    pub(crate) fn confirmed(
+        &mut self,
+        host: Host,
+        dot: Version,
+        is_alone: bool,
+    ) -> Result<(), Breach> {
         let Some(&n) = self.numbers.get(&(dot.origin, dot.seq)) else {
             return Ok(());
         };
@@ -205,7 +210,8 @@ impl Model {
             .filter(|(at, _)| *at != host.index())
             .any(|(_, mind)| mind.ever.has(n));
         self.written[n].is_confirmed = true;
-        if here && elsewhere {
+        // Whoever knows nobody can wait for nobody.
+        if here && (elsewhere || is_alone) {
             return Ok(());
         }
         let how = format!(
@@ -244,6 +250,16 @@ impl Model {
     /// Checks every entry shown, and takes in those that this host has just written.
     fn entries(&mut self, host: Host, view: &View) -> Result<Bits, Breach> {
         let mut held = Bits::default();
+        // One step may write several: they were written in the order of their numbers.
+        let mut fresh: Vec<&Held> = view
+            .held
+            .iter()
+            .filter(|h| !self.numbers.contains_key(&(h.dot.origin, h.dot.seq)))
+            .collect();
+        fresh.sort_by_key(|entry| entry.dot);
+        for entry in fresh {
+            self.write(host, entry)?;
+        }
         for (at, entry) in view.held.iter().enumerate() {
             let twin =
                 |other: &Held| other.key == entry.key && other.dot.origin == entry.dot.origin;
@@ -251,10 +267,7 @@ impl Model {
                 let how = format!("{:?} and {entry:?}", view.held[at - 1]);
                 return Err((Promise::SiblingsBounded, how));
             }
-            let n = match self.numbers.get(&(entry.dot.origin, entry.dot.seq)) {
-                Some(&n) => n,
-                None => self.write(host, entry)?,
-            };
+            let n = self.numbers[&(entry.dot.origin, entry.dot.seq)];
             let written = &self.written[n];
             if written.key != entry.key || written.value != entry.value {
                 let how = format!("{entry:?} is also {}", self.name(n));
@@ -267,7 +280,7 @@ impl Model {
 
     /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
     /// it brings an entry under another origin.
-    fn write(&mut self, host: Host, entry: &Held) -> Result<usize, Breach> {
+    fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
         let mind = &mut self.minds[host.index()];
         let origin = entry.dot.origin;
         if !mind.origins.contains(&origin) {
@@ -319,7 +332,7 @@ impl Model {
             by: host,
             is_confirmed: false,
         });
-        Ok(n)
+        Ok(())
     }
 
     /// All dots that a digest names; `before` is what was seen of origins that are retired now.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 
 use base::{Origin, Time, Version};
-use store::{Config, ConfigError, Input, Output, Record, Store};
+use store::{Config, ConfigError, Input, Output, Record, Store, Vector};
 
 /// One entry under a key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,8 @@ pub trait Core: Debug + Sized + 'static {
     fn view(&self) -> View;
     /// What its next digest would claim; holds nothing.
     fn claimed(&self) -> View;
+    /// Whether it knows nobody to talk to.
+    fn is_alone(&self) -> bool;
 }
 
 impl Core for Store {
@@ -92,15 +94,47 @@ impl Core for Store {
     }
 
     fn view(&self) -> View {
-        View::default()
+        if self.is_behind() {
+            return self.ahead().view();
+        }
+        let mut view = View::seen(self, self.vector());
+        view.held = self
+            .iter()
+            .map(|(key, held)| Held {
+                key: key.to_vec(),
+                dot: held.version,
+                value: held.value.map(<[u8]>::to_vec),
+                context: held.context,
+            })
+            .collect();
+        view.held.sort();
+        view
     }
 
     fn claimed(&self) -> View {
-        View::default()
+        View::seen(self, Self::claimed(self))
+    }
+
+    fn is_alone(&self) -> bool {
+        Self::is_alone(self)
     }
 }
 
 impl View {
+    fn seen(store: &Store, vector: Vector) -> Self {
+        let mut view = Self {
+            me: store.origin().unwrap_or(store.config().origin),
+            retired: vector.retired.into_iter().collect(),
+            ..Self::default()
+        };
+        for (origin, seen) in vector.seen {
+            view.prefix.insert(origin, seen.prefix());
+            let beyond = seen.beyond().iter();
+            view.beyond.extend(beyond.map(|&(a, b)| (origin, a, b)));
+        }
+        view
+    }
+
     /// What a collapse write under this key would write, if it is contested: what a reader is
     /// shown, the put with the greatest dot, or nothing if all are deletes.
     #[must_use]
