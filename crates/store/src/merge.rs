@@ -304,7 +304,9 @@ impl Store {
                 known.gone_written = true;
                 let is_needed = known.gone.last() > known.seen.prefix();
                 let (place, content) = record::gone(known.origin, &known.gone);
-                self.batch.writes.insert(place, is_needed.then_some(content));
+                self.batch
+                    .writes
+                    .insert(place, is_needed.then_some(content));
                 if !is_needed {
                     known.gone = Seen::default();
                 }
