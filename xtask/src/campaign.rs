@@ -4,11 +4,13 @@ use anyhow::Result;
 
 use crate::process;
 use crate::process::cargo;
+use crate::specs;
 use crate::tools::{self, TOOLS};
 
-/// Runs the ignored tests of every room in release, then all of the simulator's with many seeds.
+/// Runs the ignored tests of every room in release, then all of the simulator's with many
+/// seeds, then the specs with their larger constants.
 pub(crate) fn run(seeds: u64) -> Result<()> {
-    tools::install();
+    tools::install(&TOOLS);
     let release = |arguments: &[&str]| {
         let mut command = cargo(&["test", "--release", "--no-fail-fast"]);
         command
@@ -22,5 +24,7 @@ pub(crate) fn run(seeds: u64) -> Result<()> {
         process::run(&mut command)
     };
     let ignored = release(&["--workspace", "--all-targets", "--", "--ignored"]);
-    release(&["--package", "roundsman-sim"]).and(ignored)
+    let seeded = release(&["--package", "roundsman-sim"]);
+    let specs = specs::run(&specs::Options::long()).map(|_| ());
+    seeded.and(ignored).and(specs)
 }

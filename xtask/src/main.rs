@@ -15,6 +15,7 @@ mod floors;
 mod fuzz;
 mod process;
 mod reasons;
+mod specs;
 mod test;
 mod tools;
 
@@ -54,6 +55,8 @@ enum Command {
         /// Only these targets
         targets: Vec<String>,
     },
+    /// The specs, checked by TLC: what must hold, and what must fail
+    Specs(specs::Options),
     /// Build in release and measure
     Bench {
         /// What to measure
@@ -83,6 +86,9 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Test => test::run(),
         Command::Campaign { seeds } => campaign::run(seeds),
         Command::Fuzz { seconds, targets } => fuzz::run_all(seconds, &targets),
+        Command::Specs(options) => {
+            specs::run(&options).map(|checked| println!("{checked} as they must be"))
+        }
         Command::Bench { name, rest } => bench::run(name, &rest),
     }
 }

@@ -6,20 +6,20 @@ use std::process::Command;
 
 use crate::process::{run, works};
 
-/// A program that some tests need.
+/// A program that some tests or benches need.
 pub(crate) struct Tool {
-    /// What tests call it.
+    /// What they call it.
     pub(crate) name: &'static str,
     /// Names of the program itself, any of which will do.
     programs: &'static [&'static str],
     /// Debian's package.
     package: &'static str,
-    /// Where tests look for its path.
+    /// Where they look for its path.
     pub(crate) variable: &'static str,
 }
 
-/// All of them.
-pub(crate) const TOOLS: [Tool; 3] = [
+/// All that tests need.
+pub(crate) const TOOLS: [Tool; 4] = [
     Tool {
         name: "chromium",
         programs: &["chromium"],
@@ -38,7 +38,21 @@ pub(crate) const TOOLS: [Tool; 3] = [
         package: "haproxy",
         variable: "ROUNDSMAN_TEST_HAPROXY",
     },
+    Tool {
+        name: "java",
+        programs: &["java"],
+        package: "openjdk-17-jre-headless",
+        variable: "ROUNDSMAN_TEST_JAVA",
+    },
 ];
+
+/// What only benches need; a bench goes on without.
+pub(crate) const BENCH_TOOLS: [Tool; 1] = [Tool {
+    name: "serf",
+    programs: &["serf"],
+    package: "serf",
+    variable: "ROUNDSMAN_BENCH_SERF",
+}];
 
 impl Tool {
     /// Where the program lies, if it is there.
@@ -53,8 +67,8 @@ impl Tool {
 }
 
 /// Installs what is missing if we may; whatever is then still missing is named by the caller.
-pub(crate) fn install() {
-    let missing: Vec<&str> = TOOLS
+pub(crate) fn install(tools: &[Tool]) {
+    let missing: Vec<&str> = tools
         .iter()
         .filter(|tool| tool.path().is_none())
         .map(|tool| tool.package)

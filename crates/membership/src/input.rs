@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::{NodeId, Way};
 
-use crate::{Member, Meta};
+use crate::{Incarnation, Member, Meta};
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,4 +47,21 @@ pub enum Output {
     },
     /// The farewell has been heard by as many as needed, or nobody is there to hear it.
     Left,
+    /// `by` said that `member` does not answer; told once for each accuser that is counted.
+    Accused {
+        /// Who is accused.
+        member: NodeId,
+        /// Who accuses; this node itself when its own probe failed.
+        by: NodeId,
+        /// The life of the member that the accusation is about.
+        incarnation: Incarnation,
+    },
+    /// More than a third of the members died within one suspicion time: rather a broken network
+    /// than so many broken nodes. Told once until it is over.
+    MassLoss {
+        /// How many died.
+        lost: usize,
+        /// How many there were, this node included.
+        of: usize,
+    },
 }
