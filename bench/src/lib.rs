@@ -5,6 +5,9 @@
 
 pub mod account;
 pub mod checkers;
+pub mod cluster;
+pub mod ours;
 pub mod remote;
+pub mod serf;
 pub mod timeliness;
 pub mod wire;

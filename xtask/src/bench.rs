@@ -11,14 +11,33 @@ use crate::tools;
 pub(crate) enum Name {
     /// Outcomes per second of the pure core, from 1,000 to 1,000,000 targets
     Core,
+    /// Who owns what: moves, shares and times
+    Ownership,
+    /// Bytes, memory and time of the replicated store at a million keys
+    Store,
     /// CPU, lateness and memory of real checks, beside HAProxy and a bare loop
     Probes,
+    /// Crash, joining and idling of 30 agents over real sockets, beside HashiCorp's serf
+    Membership,
+    /// The same in simulated time, and at 1,000 members, over a day and across partitions
+    MembershipSim,
+    /// How fast and at what cost changes spread between stores, in simulated time
+    Spread,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
 pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     let (binary, needs): (&str, &[&str]) = match name {
         Name::Core => ("core", &["--package", "roundsman-bench", "--bin", "core"]),
+        Name::Ownership => (
+            "ownership",
+            &["--package", "roundsman-bench", "--bin", "ownership"],
+        ),
+        Name::Store => ("store", &["--package", "roundsman-bench", "--bin", "store"]),
+        Name::Spread => (
+            "spread",
+            &["--package", "roundsman-bench", "--bin", "spread"],
+        ),
         Name::Probes => (
             "probes",
             &[
@@ -29,15 +48,27 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
                 "--bins",
             ],
         ),
+        Name::Membership => (
+            "membership",
+            &["--package", "roundsman-bench", "--bin", "membership"],
+        ),
+        Name::MembershipSim => (
+            "membership_sim",
+            &["--package", "roundsman-bench", "--bin", "membership_sim"],
+        ),
     };
-    if matches!(name, Name::Probes) {
-        tools::install();
+    match name {
+        Name::Probes => tools::install(&tools::TOOLS),
+        Name::Membership => tools::install(&tools::BENCH_TOOLS),
+        _ => {}
     }
     process::run(cargo(&["build", "--release"]).args(needs))?;
     let program = root().join("target/release").join(binary);
-    process::run(
-        std::process::Command::new(program)
-            .args(rest)
-            .current_dir(root()),
-    )
+    let mut command = std::process::Command::new(program);
+    for tool in &tools::BENCH_TOOLS {
+        if let Some(path) = tool.path() {
+            command.env(tool.variable, path);
+        }
+    }
+    process::run(command.args(rest).current_dir(root()))
 }

@@ -10,7 +10,7 @@ use crate::tools::{self, TOOLS};
 /// Runs the ignored tests of every room in release, then all of the simulator's with many
 /// seeds, then the specs with their larger constants.
 pub(crate) fn run(seeds: u64) -> Result<()> {
-    tools::install();
+    tools::install(&TOOLS);
     let release = |arguments: &[&str]| {
         let mut command = cargo(&["test", "--release", "--no-fail-fast"]);
         command

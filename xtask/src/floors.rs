@@ -11,7 +11,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use crate::process::root;
 
 /// Each package of ours, and which of ours it may import.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("roundsman-base", &[]),
     ("roundsman-membership", &["roundsman-base"]),
     ("roundsman-store", &["roundsman-base"]),
@@ -45,14 +45,32 @@ const ARROWS: [(&str, &[&str]); 10] = [
         ],
     ),
     (
+        "roundsman-kv",
+        &["roundsman-membership", "roundsman-store", "roundsman-base"],
+    ),
+    (
         "roundsman-bench",
         &[
+            "roundsman-kv",
             "roundsman-agent",
             "roundsman-health",
             "roundsman-sim",
             "roundsman-membership",
             "roundsman-store",
             "roundsman-ownership",
+            "roundsman-base",
+        ],
+    ),
+    (
+        "roundsman-maelstrom",
+        &["roundsman-membership", "roundsman-store", "roundsman-base"],
+    ),
+    (
+        "roundsman-fuzz",
+        &[
+            "roundsman-health",
+            "roundsman-membership",
+            "roundsman-store",
             "roundsman-base",
         ],
     ),

@@ -12,6 +12,7 @@ mod bench;
 mod campaign;
 mod check;
 mod floors;
+mod fuzz;
 mod process;
 mod reasons;
 mod specs;
@@ -46,6 +47,14 @@ enum Command {
         #[arg(long, default_value_t = 100_000)]
         seeds: u64,
     },
+    /// Every decoder under libFuzzer, one after the other
+    Fuzz {
+        /// How long each target runs, in seconds
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// Only these targets
+        targets: Vec<String>,
+    },
     /// The specs, checked by TLC: what must hold, and what must fail
     Specs(specs::Options),
     /// Build in release and measure
@@ -76,6 +85,7 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Floors => floors::run(),
         Command::Test => test::run(),
         Command::Campaign { seeds } => campaign::run(seeds),
+        Command::Fuzz { seconds, targets } => fuzz::run_all(seconds, &targets),
         Command::Specs(options) => {
             specs::run(&options).map(|checked| println!("{checked} as they must be"))
         }

@@ -17,7 +17,7 @@ use crate::tools::{self, TOOLS};
 
 /// Installs what the tests need if it may, runs them all, and counts.
 pub(crate) fn run() -> Result<()> {
-    tools::install();
+    tools::install(&TOOLS);
     let skips = root().join("target").join("test-skips");
     fs::create_dir_all(root().join("target")).context("target/")?;
     fs::write(&skips, "").with_context(|| skips.display().to_string())?;

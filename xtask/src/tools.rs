@@ -6,19 +6,19 @@ use std::process::Command;
 
 use crate::process::{run, works};
 
-/// A program that some tests need.
+/// A program that some tests or benches need.
 pub(crate) struct Tool {
-    /// What tests call it.
+    /// What they call it.
     pub(crate) name: &'static str,
     /// Names of the program itself, any of which will do.
     programs: &'static [&'static str],
     /// Debian's package.
     package: &'static str,
-    /// Where tests look for its path.
+    /// Where they look for its path.
     pub(crate) variable: &'static str,
 }
 
-/// All of them.
+/// All that tests need.
 pub(crate) const TOOLS: [Tool; 4] = [
     Tool {
         name: "chromium",
@@ -46,6 +46,14 @@ pub(crate) const TOOLS: [Tool; 4] = [
     },
 ];
 
+/// What only benches need; a bench goes on without.
+pub(crate) const BENCH_TOOLS: [Tool; 1] = [Tool {
+    name: "serf",
+    programs: &["serf"],
+    package: "serf",
+    variable: "ROUNDSMAN_BENCH_SERF",
+}];
+
 impl Tool {
     /// Where the program lies, if it is there.
     pub(crate) fn path(&self) -> Option<PathBuf> {
@@ -59,8 +67,8 @@ impl Tool {
 }
 
 /// Installs what is missing if we may; whatever is then still missing is named by the caller.
-pub(crate) fn install() {
-    let missing: Vec<&str> = TOOLS
+pub(crate) fn install(tools: &[Tool]) {
+    let missing: Vec<&str> = tools
         .iter()
         .filter(|tool| tool.path().is_none())
         .map(|tool| tool.package)

@@ -35,6 +35,7 @@ use health::Definition;
 use ipnet::IpNet;
 
 pub use expand::{ExpandError, expand};
+pub(crate) use export::hide_query;
 pub use export::target_to_json;
 pub use fault::{FAULTS_MAX, Fault};
 pub use sections::check_node_name;

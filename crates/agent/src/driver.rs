@@ -168,6 +168,14 @@ impl Driver {
         };
         driver.tell_wall_clock();
         driver.give(Input::Restored(records));
+        let unreadable = driver.node.tally().unreadable;
+        driver.front.meters.store_unreadable.set(unreadable);
+        if unreadable > 0 {
+            tracing::warn!(
+                records = unreadable,
+                "the store file holds records that this version can't read; they are left out"
+            );
+        }
         driver.give(Input::Load(Source::File, targets));
         driver
     }
@@ -191,6 +199,8 @@ impl Driver {
                 stopping = self.take(message);
                 taken += 1;
             }
+            // What waited when the driver looked; at the bound it is that much or more.
+            self.front.meters.queue_driver.set(taken as u64 - 1);
             self.turn();
         }
         self.wind_up(messages);

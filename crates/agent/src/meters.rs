@@ -62,6 +62,8 @@ pub struct Meters {
     pub api_refused: Meter,
     /// 1 while the store file can't be written.
     pub store_failing: Meter,
+    /// Records of the store file that this version could not read at boot.
+    pub store_unreadable: Meter,
     /// Records in the store file.
     pub store_records: Meter,
 }

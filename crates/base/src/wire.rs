@@ -62,6 +62,23 @@ impl Writer {
         self.number((n.cast_unsigned() << 1) ^ (n >> 63).cast_unsigned());
     }
 
+    /// Appends bytes as they are; the reader must know how many.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// How many bytes are written so far.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing is written yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Bytes with their length in front.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
@@ -143,18 +160,29 @@ impl<'a> Reader<'a> {
         T::try_from(value).map_err(|_| DecodeError::Unknown { what, value })
     }
 
+    /// The next `count` bytes as they are.
+    pub fn raw(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+        if count > self.0.len() {
+            return Err(DecodeError::Truncated {
+                got: self.0.len(),
+                need: count,
+            });
+        }
+        let (taken, rest) = self.0.split_at(count);
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// How many bytes are left: no count of anything can be more.
+    #[must_use]
+    pub const fn left(&self) -> usize {
+        self.0.len()
+    }
+
     /// Bytes with their length in front, borrowed: nothing is allocated on the word of a length.
     pub fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let need = usize::try_from(self.number()?).map_err(|_| DecodeError::TooLong)?;
-        if need > self.0.len() {
-            return Err(DecodeError::Truncated {
-                got: self.0.len(),
-                need,
-            });
-        }
-        let (taken, rest) = self.0.split_at(need);
-        self.0 = rest;
-        Ok(taken)
+        self.raw(need)
     }
 
     /// Text with its length in front.

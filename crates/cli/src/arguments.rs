@@ -83,6 +83,10 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Say which node would check which target, computed from names alone
+    ///
+    /// The first is the owner, the next two its standbys. Exits 2 on bad input.
+    Owners(Owners),
     /// Print changes of state, oldest first
     Events(Events),
     /// Say why a target is in its state
@@ -107,6 +111,22 @@ pub(crate) enum Verb {
     },
     /// Print the manual, for `man -l`
     Man,
+}
+
+/// Who owns what, offline.
+#[derive(Debug, Args)]
+pub(crate) struct Owners {
+    /// The nodes: NAME[=WEIGHT][@ZONE], separated by commas
+    #[arg(long, value_name = "MEMBERS")]
+    pub(crate) members: String,
+    /// Targets; without any, one a line is read from standard input
+    pub(crate) targets: Vec<String>,
+    /// Print `[{"target","owners"}]`
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print how many targets each node would own instead
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) summary: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,9 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::out;
 
-const VERBS: [&str; 7] = [
-    "owners", "simulate", "silence", "drain", "leave", "forget", "keygen",
-];
+const VERBS: [&str; 6] = ["simulate", "silence", "drain", "leave", "forget", "keygen"];
 const FLAGS: [&str; 1] = ["--join"];
 
 /// Prints why the arguments were not taken, or the help that was asked for.

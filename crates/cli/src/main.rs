@@ -15,6 +15,7 @@ mod logs;
 mod manual;
 mod members;
 mod out;
+mod owners;
 mod reload;
 mod run;
 mod status;
@@ -52,6 +53,7 @@ fn perform(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Verb::Validate { config } => run::validate(config),
         Verb::Check(check) => check::check(check),
         Verb::Status(status) => status::status(&node()?, status),
+        Verb::Owners(owners) => owners::owners(owners),
         Verb::Members { json } => members::members(&node()?, *json),
         Verb::Events(events) => events::events(&node()?, events),
         Verb::Explain { target, json } => explain::explain(&node()?, target, *json),

@@ -5,21 +5,20 @@ mod stage;
 use serde_json::{Value, json};
 use stage::{Asked, Ended, Node, Reply, json, problem, roundsman, roundsman_with};
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "run",
     "validate",
     "check",
     "status",
     "members",
+    "owners",
     "events",
     "explain",
     "reload",
     "completions",
     "man",
 ];
-const LATER: [&str; 7] = [
-    "owners", "simulate", "silence", "drain", "leave", "forget", "keygen",
-];
+const LATER: [&str; 6] = ["simulate", "silence", "drain", "leave", "forget", "keygen"];
 
 fn target(name: &str, state: &str, error: Option<&str>) -> Value {
     json!({
@@ -27,6 +26,39 @@ fn target(name: &str, state: &str, error: Option<&str>) -> Value {
         "reason": null, "owner": "n1", "checked_at": "2026-01-02T03:04:05Z", "age_ms": 12,
         "stale": false, "latency_ms": 1.25, "error": error, "probe": "http", "labels": {},
     })
+}
+
+#[test]
+fn owners_are_the_same_from_arguments_and_from_a_list_and_in_any_order() {
+    let by_name = roundsman(&["owners", "--members", "a,b=2,c@eu", "--json", "web", "db"]);
+    assert_eq!(by_name.code, 0, "{by_name:?}");
+    let answer: Value = serde_json::from_str(&by_name.out).expect("one document");
+    assert_eq!(answer[1]["target"], "db");
+    assert_eq!(answer[0]["owners"].as_array().map(Vec::len), Some(3));
+    let other_order = roundsman(&["owners", "--members", "c@eu,b=2,a", "--json", "web", "db"]);
+    assert_eq!(by_name.out, other_order.out);
+    let binary = env!("CARGO_BIN_EXE_roundsman");
+    let mut child = std::process::Command::new(binary)
+        .args(["owners", "--members", "a,b=2,c@eu", "--json"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut input = child.stdin.take().expect("piped");
+    std::io::Write::write_all(&mut input, b"web\ndb\n").expect("it reads");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), by_name.out);
+}
+
+#[test]
+fn owners_names_what_is_wrong_with_the_members() {
+    for wrong in ["a,a", "a=0", "a=many", "a@", ",", ""] {
+        let ended = roundsman(&["owners", "--members", wrong, "web"]);
+        assert_eq!(ended.code, 2, "{wrong}: {ended:?}");
+        assert!(ended.err.contains("--members"), "{wrong}: {ended:?}");
+    }
+    assert_eq!(roundsman(&["owners", "web"]).code, 2);
 }
 
 /// A node whose five targets come in three pages.

@@ -21,6 +21,11 @@ mod testing;
 mod verdict;
 mod view;
 
+/// Who owns what, computed offline.
+pub mod owners {
+    pub use ownership::{Member, Standing, WEIGHT_MAX, order};
+}
+
 pub use definition::{
     Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
     HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,

@@ -4,19 +4,135 @@
 //! Baquero 2018) with an optimised causal context, exchanged whole. Pure: no sockets, clocks or
 //! disk. Start reading at [`Store::handle`]. Does not know what keys and values mean, nor how
 //! peers are found.
+//!
+//! What holds, always:
+//! - no dot names two writes: every boot writes under an origin of its own;
+//! - a prefix is honest: who claims all of an origin up to n holds each of these writes or one
+//!   that superseded it;
+//! - what is claimed is on disk; own writes are sent only from there;
+//! - what was superseded or deleted and forgotten does not come back: whoever missed it is reset;
+//! - when nothing is written and peers can talk, all become equal and contexts empty.
 
 mod config;
+mod exchange;
 mod input;
+mod merge;
+mod message;
+mod news;
+mod record;
+mod seen;
+mod stability;
+mod table;
+#[cfg(test)]
+mod tests;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Mutation};
 pub use input::{Input, Mark, Output, Record};
+pub use message::{DecodeError, Marker, Message, Sent, Vector, WIRE_VERSION};
+pub use seen::Seen;
 
-use base::Time;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use base::{NodeId, Origin, Rng, Time, Version};
+
+use exchange::Peer;
+use merge::{Batch, Context, Staged};
+use news::News;
+use table::{At, Table};
+
+/// The longest key, in bytes.
+pub const KEY_MAX: usize = 512;
+/// The longest value, in bytes.
+pub const VALUE_MAX: usize = 64 << 10;
+
+/// What is held under a key, one of several when owners wrote without knowing of each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held<'a> {
+    /// Which write it is.
+    pub version: Version,
+    /// `None` for a delete.
+    pub value: Option<&'a [u8]>,
+    /// How many dots of others its context still names.
+    pub context: usize,
+}
+
+/// What was counted, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages that could not be read.
+    pub unreadable: u64,
+    /// Messages of a newer wire version.
+    pub too_new: u64,
+    /// Writes that were refused: key or value too long.
+    pub refused: u64,
+    /// Entries that came and were known already.
+    pub known: u64,
+    /// Entries that came and were new.
+    pub new: u64,
+    /// Times when news was dropped because an exchange carries it better.
+    pub backlogs: u64,
+    /// Exchanges that ended whole.
+    pub exchanges: u64,
+    /// Exchanges in which a peer was reset.
+    pub resets: u64,
+}
+
+/// An origin's place in the arrays.
+type Slot = u16;
+
+/// What is known of one origin.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    origin: Origin,
+    seen: Seen,
+    /// The same, as far as it is on disk.
+    durable: Seen,
+    /// The prefix as it was last given to the disk.
+    written: u64,
+    /// Seen beyond the prefix and not held any more: no entry on the disk tells of it.
+    gone: Seen,
+    /// The same as it was last given to the disk.
+    gone_written: bool,
+    /// The highest number on which something was forgotten.
+    floor: u64,
+    /// All frontier members have seen everything up to here.
+    stable: u64,
+    /// Its last number, once it is closed.
+    retired: Option<u64>,
+    /// Its entries are to be moved to other origins, and then it is closed.
+    retiring: bool,
+    /// It was this node's in an earlier life.
+    was_mine: bool,
+}
 
 /// One node's copy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     config: Config,
+    rng: Rng,
+    now: Time,
+    table: Table,
+    contexts: BTreeMap<At, Context>,
+    /// Entries with a context and deletes, until everybody has seen them: since when.
+    waiting: BTreeMap<(Slot, u64), (At, Time)>,
+    known: Vec<Known>,
+    slots: BTreeMap<Origin, Slot>,
+    /// The origin of this life; none before its first write.
+    mine: Option<Slot>,
+    last_seq: u64,
+    staged: VecDeque<Staged>,
+    batch: Batch,
+    mark: u64,
+    at_disk: VecDeque<(Mark, Batch)>,
+    unconfirmed: BTreeSet<u64>,
+    peers: BTreeMap<NodeId, Peer>,
+    live: Vec<NodeId>,
+    frontier: BTreeSet<NodeId>,
+    news: News,
+    next_pull: Time,
+    next_sweep: Time,
+    outputs: VecDeque<Output>,
+    counters: Counters,
 }
 
 impl Store {
@@ -24,27 +140,257 @@ impl Store {
     ///
     /// # Errors
     /// When a setting is out of its bounds, or a record can't be read.
-    pub fn new(config: Config, _records: Vec<Record>) -> Result<Self, ConfigError> {
-        Ok(Self { config })
+    pub fn new(config: Config, records: Vec<Record>) -> Result<Self, ConfigError> {
+        let config = config.checked()?;
+        let mut store = Self {
+            rng: Rng::new(config.seed),
+            config,
+            now: Time::ZERO,
+            table: Table::new(),
+            contexts: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            known: Vec::new(),
+            slots: BTreeMap::new(),
+            mine: None,
+            last_seq: 0,
+            staged: VecDeque::new(),
+            batch: Batch::default(),
+            mark: 0,
+            at_disk: VecDeque::new(),
+            unconfirmed: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            live: Vec::new(),
+            frontier: BTreeSet::new(),
+            news: News::default(),
+            next_pull: Time::ZERO,
+            next_sweep: Time::ZERO,
+            outputs: VecDeque::new(),
+            counters: Counters::default(),
+        };
+        store.restore(records)?;
+        Ok(store)
     }
 
     /// Takes in what happened; never fails, never waits.
-    pub fn handle(&mut self, _now: Time, _input: Input) {}
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Tick => {}
+            Input::Received(from, _, bytes) => self.receive(from, &bytes),
+            Input::Put(key, value) => self.write(key, Some(value)),
+            Input::Delete(key) => self.write(key, None),
+            Input::Peers { live, frontier } => self.meet(live, frontier),
+            Input::Persisted(mark) => self.persisted(mark),
+            Input::Retire(origin) => self.retire(origin),
+        }
+        self.turn();
+        self.hand_over();
+    }
 
     /// What is to be done next; drain until `None` after every [`Self::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// When [`Input::Tick`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        None
+        let mut due = self.next_sweep;
+        if !self.live.is_empty() {
+            due = due.min(self.next_pull);
+            if let Some(round) = self.news.due() {
+                due = due.min(round);
+            }
+        }
+        Some(due)
+    }
+
+    /// Everything that is due by now.
+    fn turn(&mut self) {
+        if self.now >= self.next_sweep {
+            self.next_sweep = self.now + stability::SWEEP_EVERY;
+            self.sweep();
+        }
+        if self.live.is_empty() {
+            return;
+        }
+        if self.now >= self.next_pull {
+            self.next_pull = self.now + self.config.pull_every;
+            self.pull_one();
+        }
+        self.spread();
     }
 
     /// The settings.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What a reader is shown under a key: what lives goes before what was deleted, then the
+    /// greater version. `None` when there is nothing, or it was deleted.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let shown = self
+            .table
+            .under(key)
+            .max_by_key(|&at| (self.table.value(at).is_some(), self.version_of(at)))?;
+        self.table.value(shown)
+    }
+
+    /// All that is held under a key, by version; more than one where writers did not know of each
+    /// other.
+    #[must_use]
+    pub fn entries(&self, key: &[u8]) -> Vec<Held<'_>> {
+        let mut held: Vec<Held<'_>> = self.table.under(key).map(|at| self.held(at)).collect();
+        held.sort_by_key(|held| held.version);
+        held
+    }
+
+    /// Every entry with its key, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Held<'_>)> {
+        self.table
+            .iter()
+            .map(|at| (self.table.key(at), self.held(at)))
+    }
+
+    /// How many entries are held, deletes included.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// This store as it will be once its own writes are on disk: what a writer reads of its own.
+    #[must_use]
+    pub fn ahead(&self) -> Self {
+        let mut ahead = self.clone();
+        while let Some(staged) = ahead.staged.pop_front() {
+            ahead.take_part(staged);
+        }
+        ahead.outputs.clear();
+        ahead
+    }
+
+    /// Whether there is nobody to talk to: writes are then confirmed by the own disk alone.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Whether own writes wait for the disk.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
+    /// What this node has seen.
+    #[must_use]
+    pub fn vector(&self) -> Vector {
+        self.vector_of(|known| known.seen.clone())
+    }
+
+    /// What this node claims to have seen: as much of [`Self::vector`] as is on disk.
+    #[must_use]
+    pub fn claimed(&self) -> Vector {
+        self.vector_of(|known| self.claim(known).clone())
+    }
+
+    /// The highest number of an origin on which something was forgotten here.
+    #[must_use]
+    pub fn floor(&self, origin: Origin) -> u64 {
+        self.slots
+            .get(&origin)
+            .map_or(0, |&slot| self.known[usize::from(slot)].floor)
+    }
+
+    /// The last write of this life; `None` before the first. Not yet on disk, maybe.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        let origin = self.known[usize::from(self.mine?)].origin;
+        let seq = self.last_seq;
+        (seq > 0).then_some(Version { origin, seq })
+    }
+
+    /// Under what this life writes; `None` before its first write.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        Some(self.known[usize::from(self.mine?)].origin)
+    }
+
+    /// Whether a write, and with it everything that superseded it, is seen here.
+    #[must_use]
+    pub fn is_satisfied(&self, version: Version) -> bool {
+        self.slots.get(&version.origin).is_some_and(|&slot| {
+            let known = &self.known[usize::from(slot)];
+            known.retired.is_some() || known.seen.has(version.seq)
+        })
+    }
+
+    fn held(&self, at: At) -> Held<'_> {
+        Held {
+            version: self.version_of(at),
+            value: self.table.value(at),
+            context: self.contexts.get(&at).map_or(0, |c| c.over.len()),
+        }
+    }
+
+    fn version_of(&self, at: At) -> Version {
+        let (slot, seq) = self.table.dot(at);
+        let origin = self.known[usize::from(slot)].origin;
+        Version { origin, seq }
+    }
+
+    fn vector_of(&self, of: impl Fn(&Known) -> Seen) -> Vector {
+        let known = |slot: &Slot| &self.known[usize::from(*slot)];
+        let open = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| known(slot).retired.is_none());
+        let retired = self
+            .slots
+            .iter()
+            .filter_map(|(origin, slot)| Some((*origin, known(slot).retired?)));
+        Vector {
+            seen: open
+                .map(|(origin, slot)| (*origin, of(known(slot))))
+                .filter(|(_, seen)| seen.last() > 0)
+                .collect(),
+            retired: retired.collect(),
+        }
+    }
+
+    /// What may be claimed of an origin.
+    fn claim<'a>(&self, known: &'a Known) -> &'a Seen {
+        if self.config.mutation == Some(Mutation::ClaimsBeforeDisk) {
+            &known.seen
+        } else {
+            &known.durable
+        }
+    }
+
+    /// The slot of an origin, made when it is new.
+    fn slot(&mut self, origin: Origin) -> Slot {
+        if let Some(&slot) = self.slots.get(&origin) {
+            return slot;
+        }
+        let slot = Slot::try_from(self.known.len()).expect("at most 65,536 origins in one life");
+        self.known.push(Known {
+            origin,
+            ..Known::default()
+        });
+        self.slots.insert(origin, slot);
+        slot
     }
 }

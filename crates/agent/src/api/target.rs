@@ -9,6 +9,7 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::failure::{code, error_of};
 use super::text::{millis, rfc3339, whole_millis};
+use crate::config::hide_query;
 use crate::figures::Reading;
 use crate::front::Front;
 
@@ -96,7 +97,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// `address` with user and password of a URL hidden.
+/// `address` with user, password and sensitive parts of the query hidden.
 ///
 /// Works on text, because an address may hold `${…}` and then is no URL yet. What stands before
 /// the last `@` of the authority is hidden, even where it only might be a password.
@@ -105,13 +106,18 @@ pub(crate) fn masked(address: &str) -> Cow<'_, str> {
     let end = address[start..]
         .find(['/', '?', '#'])
         .map_or(address.len(), |at| start + at);
-    match address[start..end].rfind('@') {
+    let shown = match address[start..end].rfind('@') {
         None => Cow::Borrowed(address),
         Some(at) => Cow::Owned(format!(
             "{}***{}",
             &address[..start],
             &address[start + at..]
         )),
+    };
+    if shown.contains('?') {
+        Cow::Owned(hide_query(&shown))
+    } else {
+        shown
     }
 }
 
@@ -127,6 +133,7 @@ mod tests {
             ("${USER}:p@h:80", "***@h:80"),
             ("http://a:p@w@h", "http://***@h"),
             ("h:80", "h:80"),
+            ("http://h/?token=x", "http://h/?token=***"),
         ];
         for (address, shown) in cases {
             assert_eq!(masked(address), shown);

@@ -26,9 +26,31 @@ pub(crate) fn rfc3339(at: Wall) -> String {
 
 /// Reads RFC 3339; `None` if it is not.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<Wall> {
-    let at: SystemTime = humantime::parse_rfc3339(text).ok()?;
+    let (moment, offset_minutes) = split_offset(text)?;
+    let at: SystemTime = humantime::parse_rfc3339(&moment).ok()?;
     let millis = at.duration_since(UNIX_EPOCH).ok()?.as_millis();
-    Some(Wall(i64::try_from(millis).ok()?))
+    Some(Wall(i64::try_from(millis).ok()? - offset_minutes * 60_000))
+}
+
+/// The moment as if it were in UTC, and by how many minutes it is not.
+fn split_offset(text: &str) -> Option<(String, i64)> {
+    let at = text
+        .len()
+        .checked_sub(6)
+        .filter(|&at| text.is_char_boundary(at));
+    let Some((moment, offset)) = at.map(|at| text.split_at(at)) else {
+        return Some((text.to_owned(), 0));
+    };
+    let sign = match offset.as_bytes()[0] {
+        // A plus sign in a query reads as a space.
+        b'+' | b' ' => 1,
+        // A date alone ends in "-12-31" too.
+        b'-' if moment.contains(['T', 't', ' ']) => -1,
+        _ => return Some((text.to_owned(), 0)),
+    };
+    let (hours, minutes) = offset[1..].split_once(':')?;
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours < 24 && minutes < 60).then(|| (format!("{moment}Z"), sign * (hours * 60 + minutes)))
 }
 
 /// `name` as one segment of a path.
@@ -82,7 +104,23 @@ mod tests {
     fn moments_read_back_and_never_panic() {
         assert_eq!(rfc3339(Wall(1_500)), "1970-01-01T00:00:01.500Z");
         assert_eq!(parse_rfc3339("1970-01-01T00:00:01.500Z"), Some(Wall(1_500)));
-        assert_eq!(parse_rfc3339("yesterday"), None);
+        for same in [
+            "1970-01-01T02:00:01.500+02:00",
+            "1970-01-01T02:00:01.500 02:00",
+        ] {
+            assert_eq!(parse_rfc3339(same), Some(Wall(1_500)), "{same}");
+        }
+        let west = parse_rfc3339("1970-01-01T22:30:01.500-01:30");
+        assert_eq!(west, Some(Wall(86_401_500)));
+        for wrong in [
+            "yesterday",
+            "1970-01-01",
+            "",
+            "é+02:00",
+            "1970-01-01T00:00:00+99:00",
+        ] {
+            assert_eq!(parse_rfc3339(wrong), None, "{wrong}");
+        }
         rfc3339(Wall(i64::MIN));
         assert_eq!(rfc3339(Wall(i64::MAX)), "9999-12-31T23:59:59.999Z");
     }

@@ -75,14 +75,18 @@ fn put_some(out: &mut Object, key: &str, value: Option<&str>) {
 
 fn http(http: &Http) -> Object {
     let mut out = Object::new();
-    put(&mut out, "url", hide_userinfo(&http.url));
+    put(&mut out, "url", hide_query(&hide_userinfo(&http.url)));
     put_if(&mut out, "method", &*http.method, "GET");
     if !http.headers.is_empty() {
         let header = |(name, value): &(Box<str>, Box<str>)| pair(name, &shown_header(name, value));
         let headers: Object = http.headers.iter().map(header).collect();
         put(&mut out, "headers", headers);
     }
-    put_some(&mut out, "body", http.body.as_deref());
+    put_some(
+        &mut out,
+        "body",
+        http.body.as_deref().map(hide_if_sensitive),
+    );
     if http.redirects == 0 {
         put(&mut out, "follow_redirects", false);
     } else {
@@ -116,7 +120,7 @@ fn tcp(tcp: &Tcp) -> Object {
     }
     if !tcp.dialogue.is_empty() {
         let step = |step: &Step| match step {
-            Step::Send(text) => json!({ "send": text }),
+            Step::Send(text) => json!({ "send": hide_if_sensitive(text) }),
             Step::Expect(pattern) => json!({ "expect": pattern }),
         };
         let dialogue: Vec<Value> = tcp.dialogue.iter().map(step).collect();
@@ -230,16 +234,20 @@ fn header_rules(rules: &[HeaderRule]) -> Object {
 
 /// Whether a header of this name usually holds a secret.
 pub(super) fn is_sensitive(name: &str) -> bool {
-    const PARTS: [&str; 9] = [
+    const PARTS: [&str; 13] = [
         "auth",
         "cookie",
         "token",
         "secret",
-        "password",
+        "passw",
         "credential",
         "session",
         "api-key",
+        "api_key",
         "apikey",
+        "access-key",
+        "access_key",
+        "signature",
     ];
     let name = name.to_ascii_lowercase();
     PARTS.iter().any(|part| name.contains(part))
@@ -253,6 +261,30 @@ fn hide(text: &str) -> &str {
     } else {
         HIDDEN
     }
+}
+
+/// A text that is sent: hidden when a word in it says that a secret may stand beside it.
+fn hide_if_sensitive(text: &str) -> &str {
+    if is_sensitive(text) { hide(text) } else { text }
+}
+
+/// A URL, with `***` for what its query gives to sensitive names.
+pub(crate) fn hide_query(url: &str) -> String {
+    let Some((path, rest)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let (query, fragment) = match rest.split_once('#') {
+        Some((query, fragment)) => (query, format!("#{fragment}")),
+        None => (rest, String::new()),
+    };
+    let shown = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) if is_sensitive(name) || matches!(name, "key" | "sig" | "pw") => {
+            format!("{name}={}", hide(value))
+        }
+        _ => pair.to_owned(),
+    };
+    let pairs: Vec<String> = query.split('&').map(shown).collect();
+    format!("{path}?{}{fragment}", pairs.join("&"))
 }
 
 /// A header's value; of a sensitive one the scheme ("Bearer") and variables are shown.
@@ -344,6 +376,23 @@ mod tests {
         ] {
             assert_eq!(shown_header(name, value), shown, "{name}: {value}");
         }
+    }
+
+    #[test]
+    fn a_query_and_a_text_hide_what_a_name_beside_it_gives_away() {
+        for (url, shown) in [
+            (
+                "http://a/b?x=1&token=hunter2#c",
+                "http://a/b?x=1&token=***#c",
+            ),
+            ("http://a/?api_key=${K}&q", "http://a/?api_key=${K}&q"),
+            ("http://a/b", "http://a/b"),
+        ] {
+            assert_eq!(hide_query(url), shown);
+        }
+        assert_eq!(hide_if_sensitive("AUTH hunter2\r\n"), HIDDEN);
+        assert_eq!(hide_if_sensitive("PING\r\n"), "PING\r\n");
+        assert_eq!(hide_if_sensitive("{\"password\":\"x\"}"), HIDDEN);
     }
 
     #[test]

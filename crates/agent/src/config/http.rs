@@ -30,7 +30,7 @@ pub(super) fn http(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Http> {
     let url = fields.read_at(reading, "url", |r, k, n| r.text(k, n, Check::Url));
     let method = fields.read(reading, "method", |r, k, n| r.text(k, n, Check::Method));
     let headers = fields.take("headers").and_then(|n| headers(reading, n));
-    let body = fields.read(reading, "body", |r, k, n| r.text(k, n, Check::Any));
+    let body = fields.read(reading, "body", sent_text);
     let redirects = redirects(reading, &mut fields);
     let expect = fields.take("expect").and_then(|n| expect(reading, n));
     let max_body = fields.read(reading, "max_body", max_body);
@@ -123,6 +123,7 @@ fn headers(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Headers> {
     let mut headers: Vec<(Box<str>, Box<str>)> = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         header_name(reading, &key.text, key.at);
+        not_framing(reading, &key.text, key.at);
         let twice = headers
             .iter()
             .any(|(n, _)| n.eq_ignore_ascii_case(&key.text));
@@ -143,6 +144,35 @@ fn headers(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Headers> {
     }
     headers.sort();
     Some(headers.into())
+}
+
+/// A text that is sent to the target; `***` is none.
+pub(super) fn sent_text(reading: &mut Reading<'_>, key: &str, node: &Node<'_>) -> Option<Box<str>> {
+    let text = reading.text(key, node, Check::Any)?;
+    if *text == *HIDDEN {
+        let message =
+            "'***' is shown in place of a secret and is not one; write the secret or ${NAME}";
+        reading.fault(node.at, message);
+    }
+    Some(text)
+}
+
+/// Reports a header that says where the request ends or what becomes of the connection.
+fn not_framing(reading: &mut Reading<'_>, name: &str, at: Mark) {
+    const OURS: [&str; 7] = [
+        "connection",
+        "content-length",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    if OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) {
+        let message =
+            format!("header {name} is the probe's own to send; remove it (see 'keep_alive')");
+        reading.fault(at, message);
+    }
 }
 
 /// Reports a name that no header can have.

@@ -3,6 +3,7 @@
 use health::{Step, Tcp, Tls};
 
 use super::connection;
+use super::http::sent_text;
 use super::take::{Reading, is_empty};
 use super::verify::Check;
 use super::yaml::{Kind, Node};
@@ -66,7 +67,7 @@ fn step(reading: &mut Reading<'_>, node: Node<'_>) -> Option<Step> {
     }
     let mut fields = reading.fields("a step", node)?;
     let both = fields.has("send") == fields.has("expect");
-    let send = fields.read(reading, "send", |r, k, n| r.text(k, n, Check::Any));
+    let send = fields.read(reading, "send", sent_text);
     let expect = fields.read(reading, "expect", |r, k, n| r.text(k, n, Check::Pattern));
     fields.finish(reading, &[]);
     if both {

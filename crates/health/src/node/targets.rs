@@ -37,18 +37,22 @@ impl Node {
         let mut definitions = Vec::new();
         for Record { key, value } in records {
             let readable = match key {
-                Key::Origin => record::decode_version(&value).map(|version| {
-                    self.version = version;
-                    self.written = version;
-                }),
-                Key::Status(name) => record::decode_status(&value).map(|status| {
-                    self.orphans.insert(name, status);
-                }),
-                Key::Definition(_) => {
-                    definition::decode(&value).map(|d| definitions.push(Arc::new(d)))
-                }
+                Key::Origin => record::decode_version(&value)
+                    .map(|version| {
+                        self.version = version;
+                        self.written = version;
+                    })
+                    .is_ok(),
+                Key::Status(name) => record::decode_status(&value)
+                    .map(|status| self.orphans.insert(name, status))
+                    .is_ok(),
+                Key::Definition(name) => definition::decode(&value)
+                    .ok()
+                    .filter(|d| d.name == name && d.check().is_ok())
+                    .map(|d| definitions.push(Arc::new(d)))
+                    .is_some(),
             };
-            self.tally.unreadable += u64::from(readable.is_err());
+            self.tally.unreadable += u64::from(!readable);
         }
         self.tell_the_past();
         self.is_booting = true;

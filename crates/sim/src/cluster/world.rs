@@ -257,6 +257,12 @@ impl<N: Node> World<N> {
         self.machines[host.index()].life
     }
 
+    /// A host's disk; what is still under way is not on it.
+    #[must_use]
+    pub fn disk(&self, host: Host) -> &Disk {
+        &self.machines[host.index()].disk
+    }
+
     /// Where a host is now.
     #[must_use]
     pub fn address(&self, host: Host) -> SocketAddr {

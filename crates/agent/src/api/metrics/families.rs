@@ -184,6 +184,12 @@ fn queues(meters: &Meters, out: &mut Writer) {
         "1 while the store file can't be written; checking goes on, API writes are refused.",
         meters.store_failing.get(),
     );
+    out.single(
+        "roundsman_store_unreadable",
+        "gauge",
+        "Records of the store file that this version could not read at boot.",
+        meters.store_unreadable.get(),
+    );
     let name = "roundsman_queue_depth";
     out.family(name, "gauge", "What waits, by where.");
     let queues = [

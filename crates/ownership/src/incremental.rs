@@ -1,0 +1,378 @@
+//! The first three owners of many targets, kept up to date as members come and go.
+//!
+//! A member that leaves re-scores only the targets that had it among their three; one that joins
+//! or changes is scored once per target against the third of its three, and only where it gets in
+//! is the target scored anew. Start reading at [`Ownership::handle`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use base::{Slot, Time};
+
+use crate::score::{KeyHash, Racer};
+use crate::{Member, Standing};
+
+/// How many owners are kept per target: the owner and its two standbys.
+pub const TOP: usize = 3;
+/// The most members at a time; who comes beyond it is counted and left out.
+pub const MEMBERS_MAX: usize = u16::MAX as usize;
+const NOBODY: u16 = u16::MAX;
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A member is there, or is described anew: the name tells.
+    Joined(Member),
+    /// The member of this name is gone.
+    Left(Arc<str>),
+    /// A target is to be owned. Another hash in a slot that was in use means another target from
+    /// now on: what was said about the old one is forgotten.
+    Defined(Slot, KeyHash),
+    /// A target is gone.
+    Undefined(Slot),
+    /// A member says whether it can't probe a target (`true`), for lack of a secret or a way.
+    /// Forgotten when either is gone.
+    Unable(Slot, Arc<str>, bool),
+}
+
+/// What follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// The first three of a target are others now, or the same in another order.
+    Changed(Change),
+}
+
+/// The first three of a target, before and after; fewer where there are fewer members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which target.
+    pub slot: Slot,
+    /// Before; those of the slot's former target where it had one, empty where it had none.
+    pub before: Vec<Arc<str>>,
+    /// From now on; empty when the target is gone or nobody can have it.
+    pub after: Vec<Arc<str>>,
+}
+
+type Three = [u16; TOP];
+
+#[derive(Clone, Debug)]
+struct Entry {
+    member: Member,
+    racer: Racer,
+    owned: u32,
+    /// `false`: gone, and only its name is of use, to changes that are not yet drained.
+    is_there: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    key: KeyHash,
+    three: Three,
+    is_live: bool,
+}
+
+/// All members and the first three of every target. 16 bytes a target.
+#[derive(Clone, Debug, Default)]
+pub struct Ownership {
+    /// Everybody, each at a place of its own.
+    members: Vec<Entry>,
+    by_name: BTreeMap<Arc<str>, u16>,
+    /// Places of those that are gone; given to others once no change names them.
+    gone: Vec<u16>,
+    /// How many joins found no room.
+    refused: u64,
+    targets: Vec<Target>,
+    /// Members that can't probe a target.
+    unable: BTreeMap<(Slot, u16), ()>,
+    changed: VecDeque<(Slot, Three, Three)>,
+    /// What is being scored; kept for its room.
+    scratch: Vec<(Standing, u64, u16)>,
+}
+
+impl Ownership {
+    /// Nobody and nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what happened. Time plays no part; it is taken as every core takes it.
+    pub fn handle(&mut self, _now: Time, input: Input) {
+        match input {
+            Input::Joined(member) => self.join(member),
+            Input::Left(name) => self.leave(&name),
+            Input::Defined(slot, key) => self.define(slot, key),
+            Input::Undefined(slot) => self.undefine(slot),
+            Input::Unable(slot, name, is_unable) => self.unable(slot, &name, is_unable),
+        }
+    }
+
+    /// What follows; drain until `None`. Changes wait without bound: 16 bytes each, and at most
+    /// one per target for each input.
+    pub fn poll(&mut self) -> Option<Output> {
+        let (slot, before, after) = self.changed.pop_front()?;
+        Some(Output::Changed(Change {
+            slot,
+            before: self.names(before),
+            after: self.names(after),
+        }))
+    }
+
+    /// Never: nothing here waits.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Time> {
+        None
+    }
+
+    /// The first three of a target, best first.
+    pub fn owners(&self, slot: Slot) -> impl Iterator<Item = &Member> {
+        let target = self.targets.get(slot.index()).filter(|t| t.is_live);
+        target
+            .map_or([NOBODY; TOP], |target| target.three)
+            .into_iter()
+            .filter_map(|at| Some(&self.entry(at)?.member))
+    }
+
+    /// Whether the member of this name is a target's owner.
+    #[must_use]
+    pub fn is_owner(&self, slot: Slot, name: &str) -> bool {
+        self.owners(slot).next().is_some_and(|m| &*m.name == name)
+    }
+
+    /// How many targets a member owns.
+    #[must_use]
+    pub fn owned(&self, name: &str) -> u32 {
+        let at = self.by_name.get(name).copied().unwrap_or(NOBODY);
+        self.entry(at).map_or(0, |entry| entry.owned)
+    }
+
+    /// Which targets a member owns, in the order of their slots. O(n) in all targets.
+    pub fn owned_by(&self, name: &str) -> impl Iterator<Item = Slot> {
+        let at = self.by_name.get(name).copied();
+        (0..)
+            .map(Slot)
+            .zip(&self.targets)
+            .filter(move |(_, t)| t.is_live && Some(t.three[0]) == at)
+            .map(|(slot, _)| slot)
+    }
+
+    /// All members, in the order of their names.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        let at = self.by_name.values();
+        at.filter_map(|&at| Some(&self.entry(at)?.member))
+    }
+
+    /// How many joins were refused because [`MEMBERS_MAX`] places were taken. State was unchanged.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    fn entry(&self, at: u16) -> Option<&Entry> {
+        self.members.get(usize::from(at)).filter(|e| e.is_there)
+    }
+
+    fn names(&self, three: Three) -> Vec<Arc<str>> {
+        let entries = three
+            .iter()
+            .filter_map(|&at| self.members.get(usize::from(at)));
+        entries
+            .map(|entry| Arc::clone(&entry.member.name))
+            .collect()
+    }
+
+    fn join(&mut self, member: Member) {
+        let Some(at) = self.seat(member) else {
+            self.refused += 1;
+            return;
+        };
+        for index in 0..self.targets.len() {
+            let target = self.targets[index];
+            if target.is_live && (target.three.contains(&at) || self.gets_in(index, at)) {
+                self.score(index);
+            }
+        }
+    }
+
+    /// Gives a member its place: its own if it has one, else a free one, else a new one.
+    fn seat(&mut self, member: Member) -> Option<u16> {
+        let mut entry = Entry {
+            racer: Racer::new(&member.name, member.weight),
+            member,
+            owned: 0,
+            is_there: true,
+        };
+        if let Some(&at) = self.by_name.get(&entry.member.name) {
+            let old = &mut self.members[usize::from(at)];
+            entry.owned = old.owned;
+            *old = entry;
+            return Some(at);
+        }
+        // While a change is not drained, it may name somebody who is gone.
+        let free = self.gone.pop_if(|_| self.changed.is_empty());
+        if free.is_none() && self.members.len() == MEMBERS_MAX {
+            return None;
+        }
+        let at = free
+            .unwrap_or_else(|| u16::try_from(self.members.len()).expect("fewer than MEMBERS_MAX"));
+        self.by_name.insert(Arc::clone(&entry.member.name), at);
+        match free {
+            Some(at) => self.members[usize::from(at)] = entry,
+            None => self.members.push(entry),
+        }
+        Some(at)
+    }
+
+    fn leave(&mut self, name: &str) {
+        let Some(at) = self.by_name.remove(name) else {
+            return;
+        };
+        self.members[usize::from(at)].is_there = false;
+        self.gone.push(at);
+        self.unable.retain(|(_, member), ()| *member != at);
+        for index in 0..self.targets.len() {
+            let target = self.targets[index];
+            if target.is_live && target.three.contains(&at) {
+                self.score(index);
+            }
+        }
+    }
+
+    fn define(&mut self, slot: Slot, key: KeyHash) {
+        let nothing = Target {
+            key,
+            three: [NOBODY; TOP],
+            is_live: false,
+        };
+        if self.targets.len() <= slot.index() {
+            self.targets.resize(slot.index() + 1, nothing);
+        }
+        let target = &mut self.targets[slot.index()];
+        let is_another = target.key != key;
+        (target.key, target.is_live) = (key, true);
+        if is_another {
+            self.forget_unable(slot);
+        }
+        self.score(slot.index());
+    }
+
+    fn undefine(&mut self, slot: Slot) {
+        let Some(target) = self.targets.get_mut(slot.index()).filter(|t| t.is_live) else {
+            return;
+        };
+        target.is_live = false;
+        self.set(slot.index(), [NOBODY; TOP]);
+        self.forget_unable(slot);
+    }
+
+    fn forget_unable(&mut self, slot: Slot) {
+        let of_slot: Vec<(Slot, u16)> = self
+            .unable
+            .range((slot, 0)..=(slot, u16::MAX))
+            .map(|(key, ())| *key)
+            .collect();
+        for key in of_slot {
+            self.unable.remove(&key);
+        }
+    }
+
+    fn unable(&mut self, slot: Slot, name: &str, is_unable: bool) {
+        let Some(&at) = self.by_name.get(name) else {
+            return;
+        };
+        if !self.targets.get(slot.index()).is_some_and(|t| t.is_live) {
+            return;
+        }
+        if is_unable {
+            self.unable.insert((slot, at), ());
+        } else {
+            self.unable.remove(&(slot, at));
+        }
+        self.score(slot.index());
+    }
+
+    /// Whether a member that is not among a target's three may be so now; `true` when in doubt.
+    fn gets_in(&self, index: usize, at: u16) -> bool {
+        let Target { key, three, .. } = self.targets[index];
+        let entry = self.entry(at).expect("it has just joined");
+        let Some(third) = self.entry(three[TOP - 1]) else {
+            return true;
+        };
+        let is_draining = |entry: &Entry| entry.member.standing == Standing::Draining;
+        if is_draining(third) || is_draining(entry) {
+            return !is_draining(entry) || is_draining(third);
+        }
+        let zone = |place: u16| self.entry(place).map(|e| &e.member.zone);
+        let zones = [zone(three[0]), zone(three[1]), zone(three[2])];
+        let is_spread = zones[0] != zones[1] && zones[1] != zones[2] && zones[0] != zones[2];
+        let brings_a_zone = !zones.contains(&Some(&entry.member.zone));
+        // Where not every place has a zone of its own, a better draw of a known zone can displace
+        // any of the three, and a new zone gets in with any draw.
+        if !is_spread && brings_a_zone {
+            return true;
+        }
+        let worst = three.iter().filter_map(|&place| self.entry(place));
+        let worst = worst.map(|e| e.racer.cost(key)).max();
+        worst.is_none_or(|worst| entry.racer.cost(key) <= worst)
+    }
+
+    /// Computes a target's three from nothing.
+    fn score(&mut self, index: usize) {
+        let key = self.targets[index].key;
+        let slot = Slot(u32::try_from(index).expect("a slot is an index"));
+        let is_any_unable = self
+            .unable
+            .range((slot, 0)..=(slot, u16::MAX))
+            .next()
+            .is_some();
+        let mut scores = std::mem::take(&mut self.scratch);
+        scores.clear();
+        for (at, entry) in (0_u16..).zip(&self.members) {
+            if entry.is_there && !(is_any_unable && self.unable.contains_key(&(slot, at))) {
+                scores.push((entry.member.standing, entry.racer.cost(key), at));
+            }
+        }
+        let mut three = [NOBODY; TOP];
+        for place in 0..TOP {
+            three[place] = self.next(&scores, &three[..place]);
+        }
+        self.scratch = scores;
+        self.set(index, three);
+    }
+
+    /// Who comes after `taken`: the usable first, and of these one from a zone that has none yet.
+    fn next(&self, scores: &[(Standing, u64, u16)], taken: &[u16]) -> u16 {
+        let standing_of = |at: u16| self.entry(at).map(|e| e.member.standing);
+        let mut best: Option<(Standing, bool, u64, &str, u16)> = None;
+        for &(standing, cost, at) in scores {
+            if taken.contains(&at) {
+                continue;
+            }
+            let member = &self.entry(at).expect("it was just scored").member;
+            let has_place = taken.iter().any(|&t| {
+                standing_of(t) == Some(standing)
+                    && self.entry(t).is_some_and(|e| e.member.zone == member.zone)
+            });
+            let rank = (standing, has_place, cost, &*member.name, at);
+            if best.is_none_or(|best| rank < best) {
+                best = Some(rank);
+            }
+        }
+        best.map_or(NOBODY, |best| best.4)
+    }
+
+    fn set(&mut self, index: usize, after: Three) {
+        let before = std::mem::replace(&mut self.targets[index].three, after);
+        if before == after {
+            return;
+        }
+        for (at, by) in [(before[0], -1), (after[0], 1)] {
+            let entry = self.members.get_mut(usize::from(at));
+            if let Some(entry) = entry {
+                entry.owned = entry.owned.saturating_add_signed(by);
+            }
+        }
+        let slot = Slot(u32::try_from(index).expect("a slot is an index"));
+        self.changed.push_back((slot, before, after));
+    }
+}

@@ -1,0 +1,543 @@
+//! The reference: every dot ever written, with its causal past, and what each host knows of them.
+//!
+//! Built from what was asked and from what the nodes show, never from the core's contexts. A dot's
+//! past is what its writer held under the key when it wrote, and the pasts of that. From this it
+//! follows what a node that has seen a set of dots must show: those that no other of the set has
+//! in its past, less deletes that were collected.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::{Origin, Version};
+
+use super::promises::Promise;
+use super::view::{Held, View};
+use crate::cluster::Host;
+
+/// A set of dots, by their numbers in the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bits(Vec<u64>);
+
+impl Bits {
+    pub(crate) fn insert(&mut self, n: usize) {
+        if self.0.len() <= n / 64 {
+            self.0.resize(n / 64 + 1, 0);
+        }
+        self.0[n / 64] |= 1 << (n % 64);
+    }
+
+    pub(crate) fn has(&self, n: usize) -> bool {
+        self.0
+            .get(n / 64)
+            .is_some_and(|word| word >> (n % 64) & 1 == 1)
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        if self.0.len() < other.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let words = self.0.iter().enumerate();
+        words.flat_map(|(at, &word)| {
+            (0..64).filter_map(move |bit| (word >> bit & 1 == 1).then_some(at * 64 + bit))
+        })
+    }
+
+    /// The first that is here and not in `other`.
+    pub(crate) fn first_beyond(&self, other: &Self) -> Option<usize> {
+        for (at, &word) in self.0.iter().enumerate() {
+            let left = word & !other.0.get(at).copied().unwrap_or(0);
+            if left != 0 {
+                return Some(at * 64 + left.trailing_zeros() as usize);
+            }
+        }
+        None
+    }
+
+    /// The first that is in both.
+    pub(crate) fn first_shared(&self, other: &Self) -> Option<usize> {
+        for (at, (mine, theirs)) in self.0.iter().zip(&other.0).enumerate() {
+            if mine & theirs != 0 {
+                return Some(at * 64 + (mine & theirs).trailing_zeros() as usize);
+            }
+        }
+        None
+    }
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) dot: Version,
+    pub(crate) key: Vec<u8>,
+    /// `None` for a delete.
+    pub(crate) value: Option<Vec<u8>>,
+    /// Everything that it supersedes.
+    past: Bits,
+    pub(crate) by: Host,
+    pub(crate) is_confirmed: bool,
+}
+
+/// What one host knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mind {
+    pub(crate) view: View,
+    /// All dots that it has seen, or what supersedes them.
+    pub(crate) seen: Bits,
+    /// All that those supersede.
+    covered: Bits,
+    held: Bits,
+    /// Writes asked of this life, each of which may explain one new dot.
+    asked: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Under what it has written in this life.
+    origins: BTreeSet<Origin>,
+    /// What the disk has seen, while nobody touches the disk.
+    pub(crate) durable: Bits,
+    /// What any disk of this host has ever seen.
+    ever: Bits,
+}
+
+/// A promise and how it was broken.
+pub(crate) type Breach = (Promise, String);
+
+/// All writes and all hosts.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    pub(crate) written: Vec<Written>,
+    numbers: BTreeMap<(Origin, u64), usize>,
+    deletes: Bits,
+    pub(crate) minds: Vec<Mind>,
+    /// What was ever on any disk.
+    on_disk: Bits,
+}
+
+impl Model {
+    pub(crate) fn new(hosts: u32) -> Self {
+        Self {
+            written: Vec::new(),
+            numbers: BTreeMap::new(),
+            deletes: Bits::default(),
+            minds: vec![Mind::default(); hosts as usize],
+            on_disk: Bits::default(),
+        }
+    }
+
+    /// Somebody asks for a write.
+    pub(crate) fn asked(&mut self, host: Host, key: &[u8], value: Option<&[u8]>) {
+        let asked = (key.to_vec(), value.map(<[u8]>::to_vec));
+        self.minds[host.index()].asked.push(asked);
+    }
+
+    /// A process starts with what its disk holds.
+    pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
+        let mind = &mut self.minds[host.index()];
+        let (durable, ever) = (mind.durable.clone(), mind.ever.clone());
+        *mind = Mind {
+            durable,
+            ever,
+            ..Mind::default()
+        };
+        for held in &view.held {
+            let known = self.numbers.contains_key(&(held.dot.origin, held.dot.seq));
+            if !known && held.dot.origin != view.me {
+                let how = format!("{held:?} came from the disk");
+                return Err((Promise::NothingInvented, how));
+            }
+        }
+        self.looked(host, view)
+    }
+
+    /// A disk was lost, rolled back or overwritten: nothing is expected of it.
+    pub(crate) fn disk_touched(&mut self, host: Host) {
+        self.minds[host.index()].durable = Bits::default();
+    }
+
+    /// What the disk holds now, read as a boot would read it.
+    pub(crate) fn on_disk(&mut self, host: Host, view: &View) -> Result<(), Breach> {
+        let mut held = Bits::default();
+        for entry in &view.held {
+            let Some(&n) = self.numbers.get(&(entry.dot.origin, entry.dot.seq)) else {
+                let how = format!("the disk holds {entry:?}, which nobody wrote");
+                return Err((Promise::NothingInvented, how));
+            };
+            held.insert(n);
+        }
+        let seen = self.seen_by(view, &self.minds[host.index()].durable);
+        let covered = self.covered_by(&seen);
+        self.honest(&seen, &covered, &held, "the disk")
+            .map_err(|(_, how)| (Promise::ClaimsAreOnDisk, how))?;
+        let durable = &self.minds[host.index()].durable;
+        if let Some(n) = durable.first_beyond(&seen) {
+            let how = format!("{} was on this disk and is not", self.name(n));
+            return Err((Promise::NoLostWrite, how));
+        }
+        self.on_disk.add(&seen);
+        self.minds[host.index()].ever.add(&seen);
+        self.minds[host.index()].durable = seen;
+        Ok(())
+    }
+
+    /// What a host claims to have seen must be on its disk.
+    pub(crate) fn claimed(&self, host: Host, claim: &View) -> Result<(), Breach> {
+        let mind = &self.minds[host.index()];
+        let claimed = self.seen_by(claim, &mind.durable);
+        match claimed.first_beyond(&mind.durable) {
+            Some(n) => Err((
+                Promise::ClaimsAreOnDisk,
+                format!("{} is claimed and is not on disk", self.name(n)),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A node says that a write is on its disk and on another.
+    pub(crate) fn confirmed(
+        &mut self,
+        host: Host,
+        dot: Version,
+        is_alone: bool,
+    ) -> Result<(), Breach> {
+        let Some(&n) = self.numbers.get(&(dot.origin, dot.seq)) else {
+            return Ok(());
+        };
+        let here = self.minds[host.index()].durable.has(n);
+        let others = self.minds.iter().enumerate();
+        let elsewhere = others
+            .filter(|(at, _)| *at != host.index())
+            .any(|(_, mind)| mind.ever.has(n));
+        self.written[n].is_confirmed = true;
+        // Whoever knows nobody can wait for nobody.
+        if here && (elsewhere || is_alone) {
+            return Ok(());
+        }
+        let how = format!(
+            "{} was confirmed; on the own disk: {here}, on another: {elsewhere}",
+            self.name(n)
+        );
+        Err((Promise::NoLostWrite, how))
+    }
+
+    /// What a host shows after a step.
+    pub(crate) fn looked(&mut self, host: Host, view: View) -> Result<(), Breach> {
+        if self.minds[host.index()].view == view {
+            return Ok(());
+        }
+        self.minds[host.index()].origins.insert(view.me);
+        let held = self.entries(host, &view)?;
+        let mind = &self.minds[host.index()];
+        let seen = self.seen_by(&view, &mind.seen);
+        if let Some(n) = mind.seen.first_beyond(&seen) {
+            let how = format!("{} was seen and is unseen again", self.name(n));
+            return Err((Promise::PrefixHonesty, how));
+        }
+        let covered = self.covered_by(&seen);
+        self.honest(&seen, &covered, &held, "the node")?;
+        for n in seen.iter().filter(|&n| !mind.seen.has(n)) {
+            if self.written[n].by != host && !self.on_disk.has(n) {
+                let how = format!("{} was heard and is on no disk", self.name(n));
+                return Err((Promise::ClaimsAreOnDisk, how));
+            }
+        }
+        let mind = &mut self.minds[host.index()];
+        (mind.view, mind.seen, mind.covered, mind.held) = (view, seen, covered, held);
+        Ok(())
+    }
+
+    /// Checks every entry shown, and takes in those that this host has just written.
+    fn entries(&mut self, host: Host, view: &View) -> Result<Bits, Breach> {
+        let mut held = Bits::default();
+        // One step may write several: they were written in the order of their numbers.
+        let mut fresh: Vec<&Held> = view
+            .held
+            .iter()
+            .filter(|h| !self.numbers.contains_key(&(h.dot.origin, h.dot.seq)))
+            .collect();
+        fresh.sort_by_key(|entry| entry.dot);
+        for entry in fresh {
+            self.write(host, entry)?;
+        }
+        for (at, entry) in view.held.iter().enumerate() {
+            let twin =
+                |other: &Held| other.key == entry.key && other.dot.origin == entry.dot.origin;
+            if at > 0 && twin(&view.held[at - 1]) {
+                let how = format!("{:?} and {entry:?}", view.held[at - 1]);
+                return Err((Promise::SiblingsBounded, how));
+            }
+            let n = self.numbers[&(entry.dot.origin, entry.dot.seq)];
+            let written = &self.written[n];
+            if written.key != entry.key || written.value != entry.value {
+                let how = format!("{entry:?} is also {}", self.name(n));
+                return Err((Promise::NoDotUsedTwice, how));
+            }
+            held.insert(n);
+        }
+        Ok(held)
+    }
+
+    /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
+    /// it brings an entry under another origin.
+    fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
+        let mind = &mut self.minds[host.index()];
+        let origin = entry.dot.origin;
+        if !mind.origins.contains(&origin) {
+            return Err((Promise::NothingInvented, format!("nobody wrote {entry:?}")));
+        }
+        let before: Vec<&Held> = mind
+            .view
+            .held
+            .iter()
+            .filter(|h| h.key == entry.key)
+            .collect();
+        let mut asked = mind.asked.iter();
+        let asked = asked.position(|(key, value)| *key == entry.key && *value == entry.value);
+        if asked.is_none() && !before.iter().any(|h| h.value == entry.value) {
+            return Err((
+                Promise::NothingInvented,
+                format!("nobody asked for {entry:?}"),
+            ));
+        }
+        let mut past = Bits::default();
+        for held in before {
+            if let Some(&n) = self.numbers.get(&(held.dot.origin, held.dot.seq)) {
+                past.insert(n);
+                past.add(&self.written[n].past);
+            }
+        }
+        if let Some(at) = asked {
+            mind.asked.remove(at);
+        }
+        let above = self
+            .numbers
+            .range((origin, entry.dot.seq)..=(origin, u64::MAX));
+        let mut all = self.numbers.range((origin, 0)..=(origin, u64::MAX));
+        let stranger = all.find(|(_, n)| self.written[**n].by != host);
+        if let Some((dot, _)) = above.chain(stranger).next() {
+            let how = format!("{entry:?} was written after {dot:?}");
+            return Err((Promise::FreshOriginAfterRollback, how));
+        }
+        let n = self.written.len();
+        self.numbers.insert((origin, entry.dot.seq), n);
+        if entry.value.is_none() {
+            self.deletes.insert(n);
+        }
+        self.written.push(Written {
+            dot: entry.dot,
+            key: entry.key.clone(),
+            value: entry.value.clone(),
+            past,
+            by: host,
+            is_confirmed: false,
+        });
+        Ok(())
+    }
+
+    /// All dots that a digest names; `before` is what was seen of origins that are retired now.
+    fn seen_by(&self, view: &View, before: &Bits) -> Bits {
+        let mut seen = Bits::default();
+        let mut take = |origin: Origin, first: u64, last: u64| {
+            for (_, &n) in self.numbers.range((origin, first)..=(origin, last)) {
+                seen.insert(n);
+            }
+        };
+        for (&origin, &last) in view.prefix.iter().chain(&view.retired) {
+            take(origin, 0, last);
+        }
+        for &(origin, first, last) in &view.beyond {
+            take(origin, first, last);
+        }
+        for &origin in view.retired.keys() {
+            for (_, &n) in self.numbers.range((origin, 0)..=(origin, u64::MAX)) {
+                if before.has(n) {
+                    seen.insert(n);
+                }
+            }
+        }
+        seen
+    }
+
+    fn covered_by(&self, seen: &Bits) -> Bits {
+        let mut covered = Bits::default();
+        for n in seen.iter() {
+            covered.add(&self.written[n].past);
+        }
+        covered
+    }
+
+    fn honest(&self, seen: &Bits, covered: &Bits, held: &Bits, who: &str) -> Result<(), Breach> {
+        if let Some(n) = held.first_shared(covered) {
+            let over = seen.iter().find(|&m| self.written[m].past.has(n));
+            let over = over.map(|m| self.name(m)).unwrap_or_default();
+            let how = format!("{who} holds {} and has seen {over}", self.name(n));
+            return Err((Promise::NoResurrection, how));
+        }
+        if let Some(n) = held.first_beyond(seen) {
+            let how = format!("{who} holds {} and has not seen it", self.name(n));
+            return Err((Promise::PrefixHonesty, how));
+        }
+        let mut enough = held.clone();
+        enough.add(covered);
+        enough.add(&self.deletes);
+        match seen.first_beyond(&enough) {
+            Some(n) => Err((
+                Promise::PrefixHonesty,
+                format!("{who} has seen {} and holds nothing of it", self.name(n)),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A write in words.
+    pub(crate) fn name(&self, n: usize) -> String {
+        let write = &self.written[n];
+        let key = String::from_utf8_lossy(&write.key);
+        let value = write.value.as_ref();
+        let value = value.map_or("nothing".into(), |v| {
+            String::from_utf8_lossy(v).into_owned()
+        });
+        format!("{} ({key} = {value}, by host {})", write.dot, write.by.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: Host = Host(0);
+    const BOB: Host = Host(1);
+    const A: Origin = Origin(1);
+    const B: Origin = Origin(2);
+
+    fn held(origin: Origin, seq: u64, value: &str) -> Held {
+        Held {
+            key: b"web".to_vec(),
+            dot: Version { origin, seq },
+            value: (!value.is_empty()).then(|| value.as_bytes().to_vec()),
+            context: 0,
+        }
+    }
+
+    fn view(me: Origin, prefix: &[(Origin, u64)], held: &[Held]) -> View {
+        View {
+            me,
+            held: held.to_vec(),
+            prefix: prefix.iter().copied().collect(),
+            ..View::default()
+        }
+    }
+
+    /// Alice has written `up`, then `down` over it; both are on her disk.
+    fn alice_wrote_twice() -> Model {
+        let mut model = Model::new(2);
+        for (seq, value) in [(1, "up"), (2, "down")] {
+            model.asked(ALICE, b"web", Some(value.as_bytes()));
+            let shown = view(A, &[(A, seq)], &[held(A, seq, value)]);
+            model.looked(ALICE, shown.clone()).unwrap();
+            model.on_disk(ALICE, &shown).unwrap();
+        }
+        model
+    }
+
+    fn breach(result: Result<(), Breach>) -> Option<Promise> {
+        result.err().map(|(promise, _)| promise)
+    }
+
+    #[test]
+    fn a_superseded_write_never_shows_again() {
+        let mut model = alice_wrote_twice();
+        let old = view(B, &[(A, 2)], &[held(A, 1, "up")]);
+        assert_eq!(
+            breach(model.looked(BOB, old)),
+            Some(Promise::NoResurrection)
+        );
+    }
+
+    #[test]
+    fn a_claim_without_anything_held_is_dishonest_unless_a_delete_was_collected() {
+        let mut model = alice_wrote_twice();
+        let empty = view(B, &[(A, 2)], &[]);
+        let broken = breach(model.clone().looked(BOB, empty));
+        assert_eq!(broken, Some(Promise::PrefixHonesty));
+        model.asked(ALICE, b"web", None);
+        let deleted = view(A, &[(A, 3)], &[held(A, 3, "")]);
+        model.looked(ALICE, deleted.clone()).unwrap();
+        model.on_disk(ALICE, &deleted).unwrap();
+        assert_eq!(breach(model.looked(BOB, view(B, &[(A, 3)], &[]))), None);
+    }
+
+    #[test]
+    fn a_write_that_nobody_asked_for_is_invented() {
+        let mut model = alice_wrote_twice();
+        let strange = view(A, &[(A, 3)], &[held(A, 3, "sideways")]);
+        let broken = breach(model.clone().looked(ALICE, strange));
+        assert_eq!(broken, Some(Promise::NothingInvented));
+        let copied = view(B, &[(A, 3)], &[held(A, 3, "down")]);
+        assert_eq!(
+            breach(model.looked(BOB, copied)),
+            Some(Promise::NothingInvented)
+        );
+    }
+
+    #[test]
+    fn a_dot_with_another_value_was_used_twice() {
+        let mut model = alice_wrote_twice();
+        let other = view(B, &[(A, 2)], &[held(A, 2, "up")]);
+        assert_eq!(
+            breach(model.looked(BOB, other)),
+            Some(Promise::NoDotUsedTwice)
+        );
+    }
+
+    #[test]
+    fn what_is_heard_is_on_a_disk() {
+        let mut model = alice_wrote_twice();
+        model.asked(ALICE, b"web", Some(b"up"));
+        let third = view(A, &[(A, 3)], &[held(A, 3, "up")]);
+        model.looked(ALICE, third).unwrap();
+        let heard = view(B, &[(A, 3)], &[held(A, 3, "up")]);
+        let broken = breach(model.clone().looked(BOB, heard.clone()));
+        assert_eq!(broken, Some(Promise::ClaimsAreOnDisk));
+        model
+            .on_disk(ALICE, &view(A, &[(A, 3)], &[held(A, 3, "up")]))
+            .unwrap();
+        assert_eq!(breach(model.looked(BOB, heard)), None);
+    }
+
+    #[test]
+    fn a_disk_that_forgets_loses_writes_unless_somebody_touched_it() {
+        let mut model = alice_wrote_twice();
+        let older = view(A, &[(A, 1)], &[held(A, 1, "up")]);
+        let broken = breach(model.clone().on_disk(ALICE, &older));
+        assert_eq!(broken, Some(Promise::NoLostWrite));
+        model.disk_touched(ALICE);
+        assert_eq!(breach(model.on_disk(ALICE, &older)), None);
+    }
+
+    #[test]
+    fn a_counter_that_went_back_is_seen_at_the_next_write() {
+        let mut model = alice_wrote_twice();
+        model.disk_touched(ALICE);
+        let empty = view(A, &[], &[]);
+        model.booted(ALICE, empty).unwrap();
+        model.asked(ALICE, b"db", Some(b"up"));
+        let mut again = held(A, 1, "up");
+        again.key = b"db".to_vec();
+        let broken = breach(model.looked(ALICE, view(A, &[(A, 1)], &[again])));
+        assert_eq!(broken, Some(Promise::NoDotUsedTwice));
+    }
+
+    #[test]
+    fn a_confirmed_write_is_on_two_disks() {
+        let mut model = alice_wrote_twice();
+        let dot = Version { origin: A, seq: 2 };
+        let broken = breach(model.clone().confirmed(ALICE, dot));
+        assert_eq!(broken, Some(Promise::NoLostWrite));
+        let copy = view(B, &[(A, 2)], &[held(A, 2, "down")]);
+        model.looked(BOB, copy.clone()).unwrap();
+        model.on_disk(BOB, &copy).unwrap();
+        assert_eq!(breach(model.confirmed(ALICE, dot)), None);
+    }
+}

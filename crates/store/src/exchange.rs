@@ -1,0 +1,552 @@
+//! Comparing with a peer, and sending whole what it lacks.
+//!
+//! A pull is a hash of what is claimed; a peer whose hash differs answers with its vector, and
+//! whoever has more sends all of it: every live entry that the vector does not cover, then those
+//! that came meanwhile, then the marker with the own vector. Only the marker of an exchange whose
+//! every part arrived moves the receiver's vector. Moving it with each part would be
+//! Scuttlebutt's rule (van Renesse 2008), which loses writes: see docs/store.md.
+//! Does not know datagrams from streams, except for where they fit.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use base::wire::Writer;
+use base::{Duration, NodeId, Origin, Time, Way, hash64};
+
+use crate::message::{DecodeError, Marker, Message, Sent, Vector, put_seen, size_of};
+use crate::table::At;
+use crate::{Mutation, Output, Seen, Slot, Store, record};
+
+/// Bytes of one part on a stream.
+const PART: usize = 64 << 10;
+/// Parts under way that the receiver has not confirmed.
+const WINDOW: u32 = 8;
+/// The receiver confirms every so many parts.
+const CONFIRM_EVERY: u32 = 4;
+/// An exchange that has not moved for so long is over.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A peer is answered at most so often; what is asked between is asked again.
+const ANSWER_EVERY: Duration = Duration::from_millis(20);
+
+/// What is known of a peer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peer {
+    /// What it claims to have on disk, by slot.
+    pub(crate) claims: BTreeMap<Slot, Seen>,
+    sending: Option<Sending>,
+    receiving: Option<Receiving>,
+}
+
+/// An exchange on its way to a peer.
+#[derive(Clone, Debug)]
+struct Sending {
+    exchange: u32,
+    /// What the peer said it has.
+    has: BTreeMap<Slot, Seen>,
+    /// What is still to be sent.
+    queue: VecDeque<(At, Slot, u64)>,
+    /// What was looked through so far: what comes later is sent before the marker.
+    looked: Vec<Seen>,
+    number: u32,
+    confirmed: u32,
+    moved: Time,
+    resets: bool,
+}
+
+/// An exchange on its way here.
+#[derive(Clone, Copy, Debug)]
+struct Receiving {
+    exchange: u32,
+    next: u32,
+    moved: Time,
+}
+
+impl Store {
+    /// Takes over whom to talk to and whom to wait for.
+    pub(crate) fn meet(&mut self, live: Vec<NodeId>, frontier: Vec<NodeId>) {
+        let is_first = self.live.is_empty();
+        let me = self.config.me;
+        let fresh: Vec<NodeId> = live
+            .iter()
+            .filter(|&&id| id != me && !self.live.contains(&id))
+            .copied()
+            .collect();
+        self.live = live.into_iter().filter(|id| *id != me).collect();
+        self.frontier = frontier.into_iter().filter(|id| *id != me).collect();
+        let known = |id: &NodeId| self.live.contains(id) || self.frontier.contains(id);
+        self.peers.retain(|id, _| known(id));
+        // Whoever is new is asked at once: it may know what this node lacks, or lack it.
+        let hash = self.hash();
+        for id in fresh.into_iter().take(if is_first { 3 } else { 1 }) {
+            self.send(id, Way::Datagram, &Message::Pull(hash));
+        }
+        if self.live.is_empty() {
+            for seq in std::mem::take(&mut self.unconfirmed) {
+                self.confirm(seq);
+            }
+        }
+    }
+
+    /// Compares with one live peer.
+    pub(crate) fn pull_one(&mut self) {
+        let at = self.rng.below(self.live.len() as u64);
+        let peer = self.live[usize::try_from(at).expect("below a length")];
+        let hash = self.hash();
+        self.send(peer, Way::Datagram, &Message::Pull(hash));
+    }
+
+    pub(crate) fn send(&mut self, to: NodeId, way: Way, message: &Message) {
+        self.outputs
+            .push_back(Output::Send(to, way, message.encode()));
+    }
+
+    /// One number over all that is claimed.
+    pub(crate) fn hash(&self) -> u64 {
+        let mut sum = 0_u64;
+        for (origin, slot) in &self.slots {
+            let known = &self.known[usize::from(*slot)];
+            let mut w = Writer::new();
+            w.raw(&origin.0.to_le_bytes());
+            match known.retired {
+                Some(last) => w.number(last),
+                None if self.claim(known).last() == 0 => continue,
+                None => put_seen(&mut w, self.claim(known)),
+            }
+            sum = sum.wrapping_add(hash64(&w.finish()));
+        }
+        sum
+    }
+
+    /// Takes in bytes from a peer.
+    pub(crate) fn receive(&mut self, from: NodeId, bytes: &[u8]) {
+        let message = match Message::decode(bytes) {
+            Ok(message) => message,
+            Err(DecodeError::TooNew(_)) => {
+                self.counters.too_new += 1;
+                return;
+            }
+            Err(_) => {
+                self.counters.unreadable += 1;
+                return;
+            }
+        };
+        if from == self.config.me {
+            return;
+        }
+        self.peers.entry(from).or_default();
+        match message {
+            Message::Pull(hash) => self.pulled(from, hash),
+            Message::Same(hash) => self.same(from, hash),
+            Message::Vector {
+                exchange,
+                answer,
+                vector,
+            } => self.compare(from, exchange, answer, &vector),
+            Message::Part {
+                exchange,
+                number,
+                entries,
+                marker,
+            } => self.part(from, exchange, number, &entries, marker.map(|m| *m)),
+            Message::More(exchange, next) => self.more(from, exchange, next),
+            Message::News { ack, entries } => self.hear(from, ack, &entries),
+            Message::Ack(origin, seen) => self.acknowledged(from, origin, seen),
+        }
+        if !self.live.contains(&from) && !self.frontier.contains(&from) {
+            self.peers.remove(&from);
+        }
+    }
+
+    fn pulled(&mut self, from: NodeId, hash: u64) {
+        if hash == self.hash() {
+            self.same(from, hash);
+            self.send(from, Way::Datagram, &Message::Same(hash));
+        } else {
+            self.tell_vector(from, true);
+        }
+    }
+
+    /// The peer claims exactly what this node claims.
+    fn same(&mut self, from: NodeId, hash: u64) {
+        if hash != self.hash() {
+            return;
+        }
+        let claims = self.claims_now();
+        self.peer_claims(from, claims);
+    }
+
+    fn claims_now(&self) -> BTreeMap<Slot, Seen> {
+        let open = self
+            .slots
+            .values()
+            .map(|&slot| (slot, &self.known[usize::from(slot)]));
+        open.map(|(slot, known)| (slot, self.claim(known).clone()))
+            .collect()
+    }
+
+    /// Says what this node has, as the start of an exchange to here.
+    fn tell_vector(&mut self, to: NodeId, answer: bool) {
+        let now = self.now;
+        let fresh = u32::try_from(self.rng.word() >> 32).expect("the upper half");
+        let receiving = &mut self.peers.entry(to).or_default().receiving;
+        // An exchange that moves is not begun anew, unless it has not even started.
+        if let Some(under_way) = receiving {
+            let is_moving = under_way.next > 0 && now.since(under_way.moved) < PATIENCE;
+            let is_fresh = now.since(under_way.moved) < ANSWER_EVERY;
+            if is_moving || (is_fresh && answer) {
+                return;
+            }
+        }
+        *receiving = Some(Receiving {
+            exchange: fresh,
+            next: 0,
+            moved: now,
+        });
+        let message = Message::Vector {
+            exchange: fresh,
+            answer,
+            vector: self.claimed(),
+        };
+        let bytes = message.encode();
+        let way = self.way(bytes.len());
+        self.outputs.push_back(Output::Send(to, way, bytes));
+    }
+
+    const fn way(&self, len: usize) -> Way {
+        if len <= self.config.packet_size {
+            Way::Datagram
+        } else {
+            Way::Stream
+        }
+    }
+
+    /// A peer has said what it has: whoever has more sends it.
+    fn compare(&mut self, from: NodeId, exchange: u32, answer: bool, vector: &Vector) {
+        let has = self.by_slot(vector);
+        let closed: BTreeSet<Origin> = vector.retired.iter().map(|(origin, _)| *origin).collect();
+        let lacks = self.slots.values().any(|&slot| {
+            let known = &self.known[usize::from(slot)];
+            match known.retired {
+                Some(_) => !closed.contains(&known.origin),
+                None => !has
+                    .get(&slot)
+                    .cloned()
+                    .unwrap_or_default()
+                    .covers(&known.seen),
+            }
+        });
+        let knows_more = has.iter().any(|(slot, seen)| {
+            let known = &self.known[usize::from(*slot)];
+            known.retired.is_none() && !known.seen.covers(seen)
+        }) || closed.iter().any(|origin| {
+            let slot = self.slots.get(origin);
+            slot.is_none_or(|&slot| self.known[usize::from(slot)].retired.is_none())
+        });
+        self.peer_claims(from, has.clone());
+        if lacks {
+            self.begin(from, exchange, has);
+        }
+        if answer && knows_more {
+            self.tell_vector(from, false);
+        }
+    }
+
+    fn by_slot(&mut self, vector: &Vector) -> BTreeMap<Slot, Seen> {
+        let named = vector.seen.iter();
+        named
+            .map(|(origin, seen)| (self.slot(*origin), seen.clone()))
+            .collect()
+    }
+
+    /// Starts to send everything that a peer lacks.
+    fn begin(&mut self, to: NodeId, exchange: u32, has: BTreeMap<Slot, Seen>) {
+        let forgets = self.config.mutation == Some(Mutation::FloorIgnored);
+        let resets = !forgets
+            && self.known.iter().enumerate().any(|(slot, known)| {
+                let slot = Slot::try_from(slot).expect("a slot is an index");
+                let prefix = has.get(&slot).map_or(0, Seen::prefix);
+                known.retired.is_none() && prefix < known.floor
+            });
+        let mut sending = Sending {
+            exchange,
+            has,
+            queue: VecDeque::new(),
+            looked: Vec::new(),
+            number: 0,
+            confirmed: 0,
+            moved: self.now,
+            resets,
+        };
+        self.look(&mut sending);
+        self.continue_sending(to, sending);
+    }
+
+    /// Queues every live entry that neither the peer has nor an earlier look has found.
+    fn look(&self, sending: &mut Sending) {
+        let nothing = Seen::default();
+        let mut lists: VecDeque<Vec<(At, Slot, u64)>> = VecDeque::new();
+        for (slot, known) in self.known.iter().enumerate() {
+            let slot = Slot::try_from(slot).expect("a slot is an index");
+            let has = sending.has.get(&slot).unwrap_or(&nothing);
+            let looked = sending.looked.get(usize::from(slot)).unwrap_or(&nothing);
+            let least = has.prefix().max(looked.prefix());
+            let mut found: Vec<(At, Slot, u64)> = self
+                .table
+                .of_origin(slot)
+                .map(|at| (at, slot, self.table.dot(at).1))
+                .take_while(|(_, _, seq)| *seq > least)
+                .filter(|(_, _, seq)| !has.has(*seq) && !looked.has(*seq))
+                .collect();
+            found.reverse();
+            if Some(slot) == self.mine {
+                lists.push_front(found);
+            } else if known.retired.is_none() {
+                lists.push_back(found);
+            }
+        }
+        // Turn by turn, so that no origin waits behind a long one.
+        let mut from = vec![0; lists.len()];
+        let mut is_left = true;
+        while is_left {
+            is_left = false;
+            for (list, from) in lists.iter().zip(&mut from) {
+                let until = (*from + 64).min(list.len());
+                sending.queue.extend(&list[*from..until]);
+                *from = until;
+                is_left |= until < list.len();
+            }
+        }
+        sending.looked = self.known.iter().map(|known| known.seen.clone()).collect();
+    }
+
+    /// Sends parts until the window is full or the marker is out.
+    fn continue_sending(&mut self, to: NodeId, mut sending: Sending) {
+        while sending.number < sending.confirmed + WINDOW {
+            let (entries, bytes) = self.fill(&mut sending);
+            let mut is_last = sending.queue.is_empty();
+            if is_last {
+                self.look(&mut sending);
+                is_last = sending.queue.is_empty();
+            }
+            let cut = self.cut_short(&mut sending, &entries);
+            let marker = (is_last || cut.is_some()).then(|| Box::new(self.marker(&sending, cut)));
+            let message = Message::Part {
+                exchange: sending.exchange,
+                number: sending.number,
+                entries,
+                marker,
+            };
+            let is_last = matches!(
+                &message,
+                Message::Part {
+                    marker: Some(_),
+                    ..
+                }
+            );
+            let encoded = message.encode();
+            let way = if sending.number == 0 && is_last && bytes <= self.config.packet_size {
+                self.way(encoded.len())
+            } else {
+                Way::Stream
+            };
+            self.outputs.push_back(Output::Send(to, way, encoded));
+            sending.number += 1;
+            if is_last {
+                self.peers.entry(to).or_default().sending = None;
+                return;
+            }
+        }
+        sending.moved = self.now;
+        self.peers.entry(to).or_default().sending = Some(sending);
+    }
+
+    /// The next entries, grouped, up to the size of a part; and their size.
+    fn fill(&self, sending: &mut Sending) -> (Vec<(Origin, Vec<Sent>)>, usize) {
+        let mut groups: Vec<(Origin, Vec<Sent>)> = Vec::new();
+        let mut bytes = 32;
+        while let Some((at, slot, seq)) = sending.queue.pop_front() {
+            if !self.table.is(at, slot, seq) {
+                continue;
+            }
+            let origin = self.known[usize::from(slot)].origin;
+            let over = self.contexts.get(&at).map_or(0, |c| c.over.len() + 1);
+            bytes += size_of(self.table.key(at), self.table.value(at), over);
+            match groups.last_mut() {
+                Some((last, group)) if *last == origin => group.push(self.entry(at)),
+                _ => {
+                    groups.push((origin, vec![self.entry(at)]));
+                    bytes += 12;
+                }
+            }
+            if bytes >= PART || self.is_cut(bytes) {
+                break;
+            }
+        }
+        (groups, bytes)
+    }
+
+    fn is_cut(&self, bytes: usize) -> bool {
+        self.config.mutation == Some(Mutation::TruncateAndAdvance) && bytes >= 120
+    }
+
+    /// The rule of Scuttlebutt, for tests: what is claimed ends with the last thing sent.
+    fn cut_short(&self, sending: &mut Sending, entries: &[(Origin, Vec<Sent>)]) -> Option<Vector> {
+        let is_cut = self.config.mutation == Some(Mutation::TruncateAndAdvance);
+        if !is_cut || sending.queue.is_empty() {
+            return None;
+        }
+        let mut vector = Vector::default();
+        for (origin, group) in entries {
+            let last = group.last().map_or(0, |sent| sent.seq);
+            vector.seen.push((*origin, Seen::up_to(last)));
+        }
+        sending.queue.clear();
+        Some(vector)
+    }
+
+    fn marker(&self, sending: &Sending, cut: Option<Vector>) -> Marker {
+        let floors = self.known.iter().filter(|known| known.floor > 0);
+        let live = sending.resets.then(|| {
+            let slots = (0..).zip(&self.known).filter(|(_, k)| k.retired.is_none());
+            slots
+                .map(|(slot, known)| {
+                    let live = self.table.of_origin(slot);
+                    let mut seqs: Vec<u64> = live.map(|at| self.table.dot(at).1).collect();
+                    seqs.reverse();
+                    (known.origin, seqs)
+                })
+                .collect()
+        });
+        Marker {
+            vector: cut.unwrap_or_else(|| self.claimed()),
+            floors: floors.map(|known| (known.origin, known.floor)).collect(),
+            live,
+        }
+    }
+
+    /// The receiver has confirmed parts: more may follow.
+    fn more(&mut self, from: NodeId, exchange: u32, next: u32) {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        let Some(mut sending) = peer.sending.take_if(|s| s.exchange == exchange) else {
+            return;
+        };
+        sending.confirmed = next.clamp(sending.confirmed, sending.number);
+        self.continue_sending(from, sending);
+    }
+
+    /// A part of an exchange that was asked for.
+    fn part(
+        &mut self,
+        from: NodeId,
+        exchange: u32,
+        number: u32,
+        entries: &[(Origin, Vec<Sent>)],
+        marker: Option<Marker>,
+    ) {
+        let now = self.now;
+        let peer = self.peers.entry(from).or_default();
+        let is_next = |r: &Receiving| r.exchange == exchange && r.next == number;
+        let Some(receiving) = peer.receiving.as_mut().filter(|r| is_next(r)) else {
+            return;
+        };
+        receiving.next += 1;
+        receiving.moved = now;
+        let next = receiving.next;
+        self.batch.exchanged = true;
+        for (origin, group) in entries {
+            for sent in group {
+                self.merge(*origin, sent, from);
+            }
+        }
+        if let Some(marker) = marker {
+            self.peers.entry(from).or_default().receiving = None;
+            self.complete(from, marker);
+        } else if next.is_multiple_of(CONFIRM_EVERY) {
+            self.send(from, Way::Stream, &Message::More(exchange, next));
+        }
+    }
+
+    /// Every part of an exchange is here: what the sender has seen is seen here too.
+    fn complete(&mut self, from: NodeId, marker: Marker) {
+        self.counters.exchanges += 1;
+        let has = self.by_slot(&marker.vector);
+        for (&slot, theirs) in &has {
+            let known = &mut self.known[usize::from(slot)];
+            if known.retired.is_some() {
+                continue;
+            }
+            known.seen.join(theirs);
+            let ranges = [(1, theirs.prefix())];
+            for &(first, last) in ranges.iter().chain(theirs.beyond()) {
+                self.batch.learned.push((slot, first, last));
+                self.note_gone(slot, first, last);
+            }
+        }
+        if let Some(live) = marker.live {
+            self.reset(&has, live);
+        }
+        for (origin, floor) in marker.floors {
+            self.raise_floor(origin, floor);
+        }
+        for (origin, last) in marker.vector.retired {
+            self.adopt_retired(origin, last);
+        }
+        self.peer_claims(from, has);
+    }
+
+    /// Drops whatever the sender has seen and does not hold any more.
+    fn reset(&mut self, theirs: &BTreeMap<Slot, Seen>, live: Vec<(Origin, Vec<u64>)>) {
+        self.counters.resets += 1;
+        let mut lists: BTreeMap<Slot, Vec<u64>> = BTreeMap::new();
+        for (origin, seqs) in live {
+            lists.insert(self.slot(origin), seqs);
+        }
+        for (slot, seen) in theirs {
+            let listed = lists.get(slot).map_or(&[][..], Vec::as_slice);
+            let gone: Vec<At> = self
+                .table
+                .of_origin(*slot)
+                .filter(|&at| {
+                    let (_, seq) = self.table.dot(at);
+                    seen.has(seq) && listed.binary_search(&seq).is_err()
+                })
+                .collect();
+            gone.into_iter().for_each(|at| self.drop_entry(at));
+        }
+    }
+
+    pub(crate) fn raise_floor(&mut self, origin: Origin, floor: u64) {
+        let slot = usize::from(self.slot(origin));
+        let known = &mut self.known[slot];
+        if floor > known.floor && known.retired.is_none() {
+            known.floor = floor;
+            let (place, content) = record::floor(origin, floor);
+            self.batch.writes.insert(place, Some(content));
+        }
+    }
+
+    /// Notes what a peer has on disk, and what of ours is thereby confirmed.
+    pub(crate) fn peer_claims(&mut self, from: NodeId, claims: BTreeMap<Slot, Seen>) {
+        if let Some(seen) = self.mine.and_then(|mine| claims.get(&mine)) {
+            self.confirm_seen(&seen.clone());
+        }
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.claims = claims;
+        }
+    }
+
+    pub(crate) fn confirm_seen(&mut self, seen: &Seen) {
+        let confirmed: Vec<u64> = self
+            .unconfirmed
+            .iter()
+            .copied()
+            .take_while(|seq| *seq <= seen.last())
+            .filter(|seq| seen.has(*seq))
+            .collect();
+        for seq in confirmed {
+            self.unconfirmed.remove(&seq);
+            self.confirm(seq);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What everybody has seen may lose its traces: contexts, deletes, origins.
+//!
+//! Stable is the least prefix that all members of the frontier claim. Whoever is left out of the
+//! frontier, because it is away for long, may miss what was forgotten meanwhile; the floor tells,
+//! and its next exchange is a reset.
+
+use base::{Duration, Origin};
+
+use crate::exchange::Peer;
+use crate::table::At;
+use crate::{Mutation, Seen, Slot, Store, record};
+
+/// How often it is looked at.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// A delete whose traces somebody in the frontier still needs is kept this long at most.
+const DELETE_MAX: Duration = Duration::from_hours(1);
+/// Entries looked at in one sweep.
+const SWEEP: usize = 20_000;
+/// Entries that are copied to the own origin in one sweep.
+const COPIES: usize = 200;
+
+impl Store {
+    /// An origin's node is gone for good.
+    pub(crate) fn retire(&mut self, origin: Origin) {
+        let slot = self.slot(origin);
+        if Some(slot) != self.mine {
+            self.known[usize::from(slot)].retiring = true;
+        }
+    }
+
+    pub(crate) fn sweep(&mut self) {
+        self.settle();
+        self.clear_contexts_and_deletes();
+        self.move_and_close();
+    }
+
+    /// Computes what is stable.
+    fn settle(&mut self) {
+        for slot in 0..self.known.len() {
+            let key = Slot::try_from(slot).expect("a slot is an index");
+            let claimed = |peer: Option<&Peer>| {
+                let seen = peer.and_then(|peer| peer.claims.get(&key));
+                seen.map_or(0, Seen::prefix)
+            };
+            let least = self
+                .frontier
+                .iter()
+                .map(|id| claimed(self.peers.get(id)))
+                .min();
+            let own = self.known[slot].durable.prefix();
+            self.known[slot].stable = least.map_or(own, |least| least.min(own));
+        }
+    }
+
+    fn is_stable(&self, (slot, seq): (Slot, u64)) -> bool {
+        let known = &self.known[usize::from(slot)];
+        known.retired.is_some() || known.stable >= seq
+    }
+
+    fn clear_contexts_and_deletes(&mut self) {
+        let late = |since| self.now.since(since) > DELETE_MAX;
+        let due: Vec<(Slot, u64, At, bool)> = self
+            .waiting
+            .iter()
+            .filter(|&(&dot, &(_, since))| self.is_stable(dot) || late(since))
+            .map(|(&(slot, seq), &(at, since))| (slot, seq, at, late(since)))
+            .take(SWEEP)
+            .collect();
+        for (slot, seq, at, is_late) in due {
+            if self.table.is(at, slot, seq) {
+                self.forget_traces(slot, seq, at, is_late);
+            }
+        }
+    }
+
+    fn forget_traces(&mut self, slot: Slot, seq: u64, at: At, is_late: bool) {
+        let origin = self.known[usize::from(slot)].origin;
+        let is_delete = self.table.value(at).is_none();
+        if let Some(context) = self.contexts.get(&at) {
+            // What was overridden must be known to all as well: then it can't come back either.
+            let mut over = context.over.iter().chain(&context.copy_of);
+            let is_settled = self.is_stable((slot, seq)) && over.all(|&dot| self.is_stable(dot));
+            let is_overdue = is_late && is_delete;
+            if !is_settled && !is_overdue {
+                return;
+            }
+            self.contexts.remove(&at);
+            self.write_entry(at);
+            self.raise_floor(origin, seq);
+        }
+        if !is_delete {
+            self.waiting.remove(&(slot, seq));
+            return;
+        }
+        // A write that did not know of the delete stays; it needs no delete beside it.
+        self.raise_floor(origin, seq);
+        self.drop_entry(at);
+    }
+
+    /// Moves the entries of origins that are to be closed, and closes those that are empty.
+    fn move_and_close(&mut self) {
+        for slot in 0..self.known.len() {
+            let key = Slot::try_from(slot).expect("a slot is an index");
+            let known = &self.known[slot];
+            let is_mine = Some(key) == self.mine;
+            if !known.retiring || known.retired.is_some() || is_mine {
+                continue;
+            }
+            if self.table.count_of(key) > 0 {
+                let am_first = self.live.iter().all(|id| *id > self.config.me);
+                if known.was_mine || am_first {
+                    self.move_entries(key);
+                }
+            } else if self.may_close(key) {
+                let (origin, last) = (known.origin, known.seen.last());
+                self.close(origin, last);
+            }
+        }
+    }
+
+    fn move_entries(&mut self, slot: Slot) {
+        let keys = |at: &At| self.table.value(*at).is_some();
+        let live: Vec<At> = self
+            .table
+            .of_origin(slot)
+            .filter(keys)
+            .take(COPIES)
+            .collect();
+        for at in live {
+            let key = self.table.key(at);
+            // One that waits for the disk already moves it.
+            if !self.staged.iter().any(|staged| staged.key == key) {
+                self.copy(at);
+            }
+        }
+    }
+
+    /// Whether all that matter have seen exactly what is seen here of an origin.
+    fn may_close(&self, slot: Slot) -> bool {
+        let known = &self.known[usize::from(slot)];
+        if self.config.mutation == Some(Mutation::RetireEarly) {
+            return true;
+        }
+        let is_equal = |peer: Option<&Peer>| {
+            peer.and_then(|peer| peer.claims.get(&slot)) == Some(&known.durable)
+        };
+        known.seen == known.durable
+            && known.seen.beyond().is_empty()
+            && self.frontier.iter().all(|id| is_equal(self.peers.get(id)))
+    }
+
+    fn close(&mut self, origin: Origin, last: u64) {
+        let slot = usize::from(self.slot(origin));
+        let known = &mut self.known[slot];
+        known.retired = Some(last);
+        let (place, content) = record::retired(origin, last);
+        self.batch.writes.insert(place, Some(content));
+        self.batch.writes.insert(record::prefix_place(origin), None);
+    }
+
+    /// A peer has closed an origin, and this node holds all that the peer holds.
+    pub(crate) fn adopt_retired(&mut self, origin: Origin, last: u64) {
+        let slot = self.slot(origin);
+        if self.known[usize::from(slot)].retired.is_some() {
+            return;
+        }
+        if Some(slot) == self.mine {
+            // Closed by others while it lives: this node writes under a fresh one from now on.
+            self.mine = None;
+            self.known[usize::from(slot)].was_mine = true;
+            self.last_seq = 0;
+            self.unconfirmed.clear();
+        }
+        for at in self.table.of_origin(slot).collect::<Vec<_>>() {
+            let (_, seq) = self.table.dot(at);
+            if seq > last {
+                // Nobody else has seen it: it goes on under another name.
+                self.copy(at);
+            } else {
+                self.drop_entry(at);
+            }
+        }
+        if self.table.count_of(slot) == 0 {
+            self.close(origin, last);
+        } else {
+            self.known[usize::from(slot)].retiring = true;
+        }
+    }
+}
