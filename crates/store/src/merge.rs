@@ -200,11 +200,20 @@ impl Store {
         for at in self.table.under(key).collect::<Vec<_>>() {
             let theirs = self.contexts.get(&at).cloned().unwrap_or_default();
             let dot = self.table.dot(at);
-            if covers((slot, seq), &context, dot, &theirs, ignores) {
-                self.drop_entry(at);
-            } else {
-                is_superseded |= covers(dot, &theirs, (slot, seq), &context, ignores);
+            let mut wins = covers((slot, seq), &context, dot, &theirs, ignores);
+            let mut loses = covers(dot, &theirs, (slot, seq), &context, ignores);
+            if !wins && !loses && context.copy_of.is_some() && context.copy_of == theirs.copy_of {
+                // Of two copies of one write, made without knowing of each other, one is enough;
+                // every node must take the same, so slots, which differ from node to node, don't
+                // decide.
+                let name = |slot: Slot| self.known[usize::from(slot)].origin;
+                wins = (name(slot), seq) > (name(dot.0), dot.1);
+                loses = !wins;
             }
+            if wins {
+                self.drop_entry(at);
+            }
+            is_superseded |= loses;
         }
         if is_superseded {
             return false;
@@ -399,13 +408,8 @@ fn covers(
                     .iter()
                     .any(|&(o, most)| o == slot && most >= seq))
     };
-    if is_over(other) {
-        return true;
-    }
-    // Of two copies of one write the greater dot stays; a copy goes with its original.
-    theirs.copy_of.is_some_and(|original| {
-        is_over(original) || (context.copy_of == Some(original) && dot > other)
-    })
+    // A copy goes with its original.
+    is_over(other) || theirs.copy_of.is_some_and(is_over)
 }
 
 /// Notes that everything of `slot` up to `seq` is overridden.

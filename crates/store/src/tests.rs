@@ -477,34 +477,3 @@ fn too_long_keys_and_values_are_refused_and_counted() {
     assert_eq!(cluster.stores[&1].counters().refused, 3);
     assert!(cluster.stores[&1].is_empty());
 }
-
-#[test]
-#[ignore = "prints"]
-fn count_kinds() {
-    let mut cluster = Cluster::new(25, 1);
-    cluster.loss = 10;
-    cluster.run(3 * SECOND);
-    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    let mut sizes: BTreeMap<String, usize> = BTreeMap::new();
-    for step in 0..500_u64 {
-        for n in 0..2 {
-            let id = cluster.rng.below(25) + 1;
-            cluster.put(id, &format!("key-{}", step * 2 + n), "value");
-        }
-        cluster.now += Duration::from_millis(20);
-        for id in 1..=25 {
-            if cluster.stores[&id].deadline().is_some_and(|due| due <= cluster.now) {
-                cluster.give(id, Input::Tick);
-            }
-        }
-        while let Some((from, to, way, bytes)) = cluster.under_way.pop_front() {
-            let message = Message::decode(&bytes).unwrap();
-            let text = format!("{message:?}");
-            let kind = text.split(['(', ' ']).next().unwrap().to_owned();
-            *sizes.entry(kind.clone()).or_default() += bytes.len();
-            *kinds.entry(kind).or_default() += 1;
-            cluster.give(to, Input::Received(NodeId(from), way, bytes));
-        }
-    }
-    println!("{kinds:?} {sizes:?}");
-}
