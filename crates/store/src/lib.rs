@@ -54,6 +54,8 @@ pub struct Held<'a> {
     pub value: Option<&'a [u8]>,
     /// How many dots of others its context still names.
     pub context: usize,
+    /// The write that this one only copies, until everybody has seen both.
+    pub copy_of: Option<Version>,
 }
 
 /// What was counted, for metrics.
@@ -306,10 +308,16 @@ impl Store {
     }
 
     fn held(&self, at: At) -> Held<'_> {
+        let context = self.contexts.get(&at);
+        let copy_of = context.and_then(|context| context.copy_of);
         Held {
             version: self.version_of(at),
             value: self.table.value(at),
-            context: self.contexts.get(&at).map_or(0, |c| c.over.len()),
+            context: context.map_or(0, |context| context.over.len()),
+            copy_of: copy_of.map(|(slot, seq)| Version {
+                origin: self.known[usize::from(slot)].origin,
+                seq,
+            }),
         }
     }
 

@@ -5,7 +5,7 @@
 //! follows what a node that has seen a set of dots must show: those that no other of the set has
 //! in its past, less deletes that were collected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base::{Origin, Version};
 
@@ -78,8 +78,18 @@ pub(crate) struct Written {
     pub(crate) value: Option<Vec<u8>>,
     /// Everything that it supersedes.
     past: Bits,
+    /// The write that it carries on under another dot, and what its writer had seen then.
+    copy_of: Option<usize>,
     pub(crate) by: Host,
     pub(crate) is_confirmed: bool,
+}
+
+/// A write asked for that nobody has seen yet.
+#[derive(Clone, Debug)]
+struct Asked {
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+    past: Bits,
 }
 
 /// What one host knows.
@@ -89,16 +99,25 @@ pub(crate) struct Mind {
     /// All dots that it has seen, or what supersedes them.
     pub(crate) seen: Bits,
     /// All that those supersede.
-    covered: Bits,
+    pub(crate) covered: Bits,
     held: Bits,
-    /// Writes asked of this life, each of which may explain one new dot.
-    asked: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Under what it has written in this life.
-    origins: BTreeSet<Origin>,
-    /// What the disk has seen, while nobody touches the disk.
+    /// Whether it was told that nobody else is there.
+    is_alone: bool,
+    /// Writes on their way to the disk, of all lives.
+    asked: BTreeMap<Version, Asked>,
+    /// What was seen when these copies were made, of all lives.
+    copied: Vec<(Version, Bits)>,
+    /// What the disk has seen or knows to be superseded, while nobody touches the disk.
     pub(crate) durable: Bits,
     /// What any disk of this host has ever seen.
     ever: Bits,
+}
+
+const fn least(dot: Version) -> Version {
+    Version {
+        origin: dot.origin,
+        seq: 0,
+    }
 }
 
 /// A promise and how it was broken.
@@ -126,28 +145,55 @@ impl Model {
         }
     }
 
-    /// Somebody asks for a write.
-    pub(crate) fn asked(&mut self, host: Host, key: &[u8], value: Option<&[u8]>) {
-        let asked = (key.to_vec(), value.map(<[u8]>::to_vec));
-        self.minds[host.index()].asked.push(asked);
+    /// Somebody has asked for a write; `last` is the last write that the node names afterwards.
+    pub(crate) fn asked(
+        &mut self,
+        host: Host,
+        key: &[u8],
+        value: Option<&[u8]>,
+        last: Option<Version>,
+    ) -> Result<(), Breach> {
+        let mind = &mut self.minds[host.index()];
+        let Some(dot) = last.filter(|_| mind.view.last != last) else {
+            return Ok(());
+        };
+        let mut past = Bits::default();
+        for held in mind.view.held.iter().filter(|held| held.key == key) {
+            if let Some(&n) = self.numbers.get(&(held.dot.origin, held.dot.seq)) {
+                past.insert(n);
+                past.add(&self.written[n].past);
+            }
+        }
+        for (earlier, asked) in mind.asked.range(least(dot)..dot) {
+            if asked.key == key && earlier.origin == dot.origin {
+                past.add(&asked.past);
+            }
+        }
+        let (key, value) = (key.to_vec(), value.map(<[u8]>::to_vec));
+        let twin = mind.asked.insert(dot, Asked { key, value, past });
+        if twin.is_some() || self.numbers.contains_key(&(dot.origin, dot.seq)) {
+            let how = format!("{dot} names one more write");
+            return Err((Promise::NoDotUsedTwice, how));
+        }
+        Ok(())
+    }
+
+    /// A node was told whom it can talk to.
+    pub(crate) fn told(&mut self, host: Host, is_alone: bool) {
+        self.minds[host.index()].is_alone = is_alone;
     }
 
     /// A process starts with what its disk holds.
     pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
-        let mind = &mut self.minds[host.index()];
-        let (durable, ever) = (mind.durable.clone(), mind.ever.clone());
-        *mind = Mind {
-            durable,
-            ever,
+        let before = std::mem::take(&mut self.minds[host.index()]);
+        self.minds[host.index()] = Mind {
+            is_alone: true,
+            asked: before.asked,
+            copied: before.copied,
+            durable: before.durable,
+            ever: before.ever,
             ..Mind::default()
         };
-        for held in &view.held {
-            let known = self.numbers.contains_key(&(held.dot.origin, held.dot.seq));
-            if !known && held.dot.origin != view.me {
-                let how = format!("{held:?} came from the disk");
-                return Err((Promise::NothingInvented, how));
-            }
-        }
         self.looked(host, view)
     }
 
@@ -158,26 +204,20 @@ impl Model {
 
     /// What the disk holds now, read as a boot would read it.
     pub(crate) fn on_disk(&mut self, host: Host, view: &View) -> Result<(), Breach> {
-        let mut held = Bits::default();
-        for entry in &view.held {
-            let Some(&n) = self.numbers.get(&(entry.dot.origin, entry.dot.seq)) else {
-                let how = format!("the disk holds {entry:?}, which nobody wrote");
-                return Err((Promise::NothingInvented, how));
-            };
-            held.insert(n);
-        }
-        let seen = self.seen_by(view, &self.minds[host.index()].durable);
+        let held = self.entries(host, view)?;
+        let mut seen = self.seen_by(view, &self.minds[host.index()].durable);
         let covered = self.covered_by(&seen);
         self.honest(&seen, &covered, &held, "the disk")
             .map_err(|(_, how)| (Promise::ClaimsAreOnDisk, how))?;
-        let durable = &self.minds[host.index()].durable;
-        if let Some(n) = durable.first_beyond(&seen) {
+        seen.add(&covered);
+        let mind = &mut self.minds[host.index()];
+        if let Some(n) = mind.durable.first_beyond(&seen) {
             let how = format!("{} was on this disk and is not", self.name(n));
             return Err((Promise::NoLostWrite, how));
         }
+        mind.ever.add(&seen);
         self.on_disk.add(&seen);
-        self.minds[host.index()].ever.add(&seen);
-        self.minds[host.index()].durable = seen;
+        mind.durable = seen;
         Ok(())
     }
 
@@ -199,13 +239,14 @@ impl Model {
         let Some(&n) = self.numbers.get(&(dot.origin, dot.seq)) else {
             return Ok(());
         };
-        let here = self.minds[host.index()].durable.has(n);
+        let mind = &self.minds[host.index()];
+        let here = mind.durable.has(n);
         let others = self.minds.iter().enumerate();
         let elsewhere = others
             .filter(|(at, _)| *at != host.index())
             .any(|(_, mind)| mind.ever.has(n));
         self.written[n].is_confirmed = true;
-        if here && elsewhere {
+        if here && (elsewhere || mind.is_alone) {
             return Ok(());
         }
         let how = format!(
@@ -220,7 +261,6 @@ impl Model {
         if self.minds[host.index()].view == view {
             return Ok(());
         }
-        self.minds[host.index()].origins.insert(view.me);
         let held = self.entries(host, &view)?;
         let mind = &self.minds[host.index()];
         let seen = self.seen_by(&view, &mind.seen);
@@ -237,6 +277,11 @@ impl Model {
             }
         }
         let mind = &mut self.minds[host.index()];
+        if view.last != mind.view.last
+            && let Some(last) = view.last
+        {
+            mind.copied.push((last, seen.clone()));
+        }
         (mind.view, mind.seen, mind.covered, mind.held) = (view, seen, covered, held);
         Ok(())
     }
@@ -266,60 +311,113 @@ impl Model {
     }
 
     /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
-    /// it brings an entry under another origin.
+    /// it carries a write on under another origin.
     fn write(&mut self, host: Host, entry: &Held) -> Result<usize, Breach> {
-        let mind = &mut self.minds[host.index()];
-        let origin = entry.dot.origin;
-        if !mind.origins.contains(&origin) {
-            return Err((Promise::NothingInvented, format!("nobody wrote {entry:?}")));
-        }
-        let before: Vec<&Held> = mind
-            .view
-            .held
-            .iter()
-            .filter(|h| h.key == entry.key)
-            .collect();
-        let mut asked = mind.asked.iter();
-        let asked = asked.position(|(key, value)| *key == entry.key && *value == entry.value);
-        if asked.is_none() && !before.iter().any(|h| h.value == entry.value) {
-            return Err((
-                Promise::NothingInvented,
-                format!("nobody asked for {entry:?}"),
-            ));
-        }
-        let mut past = Bits::default();
-        for held in before {
-            if let Some(&n) = self.numbers.get(&(held.dot.origin, held.dot.seq)) {
-                past.insert(n);
-                past.add(&self.written[n].past);
+        let dot = entry.dot;
+        let asked = self.minds[host.index()].asked.remove(&dot);
+        let original = entry
+            .copy_of
+            .and_then(|dot| self.numbers.get(&(dot.origin, dot.seq)));
+        let original = original.copied().filter(|&n| {
+            let written = &self.written[n];
+            written.key == entry.key && written.value == entry.value
+        });
+        let past = match (&asked, original) {
+            (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
+                self.past_of(asked, dot)
             }
-        }
-        if let Some(at) = asked {
-            mind.asked.remove(at);
-        }
-        let above = self
-            .numbers
-            .range((origin, entry.dot.seq)..=(origin, u64::MAX));
-        let mut all = self.numbers.range((origin, 0)..=(origin, u64::MAX));
-        let stranger = all.find(|(_, n)| self.written[**n].by != host);
-        if let Some((dot, _)) = above.chain(stranger).next() {
-            let how = format!("{entry:?} was written after {dot:?}");
-            return Err((Promise::FreshOriginAfterRollback, how));
-        }
+            (Some(_), _) => {
+                let how = format!("{entry:?} is not what was asked for");
+                return Err((Promise::NoDotUsedTwice, how));
+            }
+            (None, Some(original)) => self.past_of_copy(host, dot, original),
+            (None, None) => {
+                let how = format!("nobody asked for {entry:?}");
+                return Err((Promise::NothingInvented, how));
+            }
+        };
+        self.is_next(host, entry)?;
         let n = self.written.len();
-        self.numbers.insert((origin, entry.dot.seq), n);
+        self.numbers.insert((dot.origin, dot.seq), n);
         if entry.value.is_none() {
             self.deletes.insert(n);
         }
         self.written.push(Written {
-            dot: entry.dot,
+            dot,
             key: entry.key.clone(),
             value: entry.value.clone(),
             past,
+            copy_of: if asked.is_some() { None } else { original },
             by: host,
             is_confirmed: false,
         });
+        self.bind_copies(n);
         Ok(n)
+    }
+
+    /// All of one origin under one key is in a line, and a write has what it saw in its past.
+    fn past_of(&self, asked: &Asked, dot: Version) -> Bits {
+        let mut past = asked.past.clone();
+        for (_, &n) in self.numbers.range((dot.origin, 0)..(dot.origin, dot.seq)) {
+            if self.written[n].key == asked.key {
+                past.insert(n);
+                past.add(&self.written[n].past);
+            }
+        }
+        past
+    }
+
+    /// A copy supersedes what it copies, what that superseded, and other copies that its writer
+    /// had seen.
+    fn past_of_copy(&self, host: Host, dot: Version, original: usize) -> Bits {
+        let mut past = self.written[original].past.clone();
+        past.insert(original);
+        let copied = self.minds[host.index()].copied.iter();
+        let mut made = copied.filter(|(last, _)| last.origin == dot.origin && last.seq >= dot.seq);
+        let Some((_, seen)) = made.next() else {
+            return past;
+        };
+        for n in seen.iter() {
+            if self.written[n].copy_of == Some(original) {
+                past.insert(n);
+                past.add(&self.written[n].past);
+            }
+        }
+        past
+    }
+
+    /// Whoever supersedes a write supersedes its copies; of two copies that don't know each other
+    /// the greater dot stays.
+    fn bind_copies(&mut self, n: usize) {
+        let is_copy_of = |written: &Written, of: usize| written.copy_of == Some(of);
+        let mut more = Bits::default();
+        for m in 0..n {
+            let (new, old) = (&self.written[n], &self.written[m]);
+            if let Some(original) = new.copy_of {
+                if is_copy_of(old, original) {
+                    let new_wins = new.past.has(m) || new.dot > old.dot;
+                    let (winner, loser) = if new_wins { (n, m) } else { (m, n) };
+                    self.written[winner].past.insert(loser);
+                } else if old.past.has(original) {
+                    self.written[m].past.insert(n);
+                }
+            } else if old.copy_of.is_some_and(|original| new.past.has(original)) {
+                more.insert(m);
+            }
+        }
+        self.written[n].past.add(&more);
+    }
+
+    /// A writer's numbers only grow, and nobody else writes under them.
+    fn is_next(&self, host: Host, entry: &Held) -> Result<(), Breach> {
+        let origin = entry.dot.origin;
+        let all = || self.numbers.range((origin, 0)..=(origin, u64::MAX));
+        let mut strangers = all().filter(|(_, n)| self.written[**n].by != host);
+        if let Some((_, &n)) = strangers.next() {
+            let how = format!("{entry:?} was written under the origin of {}", self.name(n));
+            return Err((Promise::FreshOriginAfterRollback, how));
+        }
+        Ok(())
     }
 
     /// All dots that a digest names; `before` is what was seen of origins that are retired now.
@@ -404,12 +502,14 @@ mod tests {
             dot: Version { origin, seq },
             value: (!value.is_empty()).then(|| value.as_bytes().to_vec()),
             context: 0,
+            copy_of: None,
         }
     }
 
     fn view(me: Origin, prefix: &[(Origin, u64)], held: &[Held]) -> View {
+        let mine = prefix.iter().find(|(origin, _)| *origin == me);
         View {
-            me,
+            last: mine.map(|&(origin, seq)| Version { origin, seq }),
             held: held.to_vec(),
             prefix: prefix.iter().copied().collect(),
             ..View::default()
@@ -420,8 +520,10 @@ mod tests {
     fn alice_wrote_twice() -> Model {
         let mut model = Model::new(2);
         for (seq, value) in [(1, "up"), (2, "down")] {
-            model.asked(ALICE, b"web", Some(value.as_bytes()));
             let shown = view(A, &[(A, seq)], &[held(A, seq, value)]);
+            model
+                .asked(ALICE, b"web", Some(value.as_bytes()), shown.last)
+                .unwrap();
             model.looked(ALICE, shown.clone()).unwrap();
             model.on_disk(ALICE, &shown).unwrap();
         }
@@ -448,7 +550,8 @@ mod tests {
         let empty = view(B, &[(A, 2)], &[]);
         let broken = breach(model.clone().looked(BOB, empty));
         assert_eq!(broken, Some(Promise::PrefixHonesty));
-        model.asked(ALICE, b"web", None);
+        let last = Some(Version { origin: A, seq: 3 });
+        model.asked(ALICE, b"web", None, last).unwrap();
         let deleted = view(A, &[(A, 3)], &[held(A, 3, "")]);
         model.looked(ALICE, deleted.clone()).unwrap();
         model.on_disk(ALICE, &deleted).unwrap();
@@ -481,7 +584,8 @@ mod tests {
     #[test]
     fn what_is_heard_is_on_a_disk() {
         let mut model = alice_wrote_twice();
-        model.asked(ALICE, b"web", Some(b"up"));
+        let last = Some(Version { origin: A, seq: 3 });
+        model.asked(ALICE, b"web", Some(b"up"), last).unwrap();
         let third = view(A, &[(A, 3)], &[held(A, 3, "up")]);
         model.looked(ALICE, third).unwrap();
         let heard = view(B, &[(A, 3)], &[held(A, 3, "up")]);
@@ -509,10 +613,8 @@ mod tests {
         model.disk_touched(ALICE);
         let empty = view(A, &[], &[]);
         model.booted(ALICE, empty).unwrap();
-        model.asked(ALICE, b"db", Some(b"up"));
-        let mut again = held(A, 1, "up");
-        again.key = b"db".to_vec();
-        let broken = breach(model.looked(ALICE, view(A, &[(A, 1)], &[again])));
+        let last = Some(Version { origin: A, seq: 1 });
+        let broken = breach(model.asked(ALICE, b"db", Some(b"up"), last));
         assert_eq!(broken, Some(Promise::NoDotUsedTwice));
     }
 

@@ -155,14 +155,7 @@ impl<C: Core> Replica<C> {
 /// The core's settings with its presets.
 #[must_use]
 pub(crate) const fn config(me: NodeId, origin: Origin, seed: u64) -> Config {
-    Config {
-        me,
-        origin,
-        seed,
-        packet_size: 1_200,
-        pull_every: Duration::from_secs(1),
-        push: true,
-    }
+    Config::lan(me, origin, seed)
 }
 
 /// A disk's content as records.

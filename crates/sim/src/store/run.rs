@@ -84,6 +84,8 @@ struct Runner<'a, C: Core> {
     gone: BTreeSet<Origin>,
     /// Every origin ever seen as some node's own.
     origins: BTreeSet<Origin>,
+    /// Under what each host writes, or wrote before it died.
+    writers: Vec<Option<Origin>>,
 }
 
 impl<'a, C: Core> Runner<'a, C> {
@@ -123,6 +125,7 @@ impl<'a, C: Core> Runner<'a, C> {
             retire_at: Time::ZERO + RETIRE_EVERY,
             gone: BTreeSet::new(),
             origins: BTreeSet::new(),
+            writers: vec![None; course.plan.hosts as usize],
         }
     }
 
@@ -192,8 +195,6 @@ impl<'a, C: Core> Runner<'a, C> {
                 return Ok(());
             }
             Happened::Booted => self.booted(host)?,
-            Happened::Called(Call::Put(key, value)) => self.model.asked(host, key, Some(value)),
-            Happened::Called(Call::Delete(key)) => self.model.asked(host, key, None),
             Happened::Persisted(_) => self.settled(host)?,
             _ => {}
         }
@@ -201,7 +202,12 @@ impl<'a, C: Core> Runner<'a, C> {
             return Ok(());
         };
         let view = node.store().view();
-        self.origins.insert(view.me);
+        if let Happened::Called(call) = &step.what {
+            self.called(host, call, &view)?;
+        }
+        let node = self.world.node(host).expect("it is still there");
+        self.writers[host.index()] = view.last.map(|last| last.origin);
+        self.origins.extend(view.last.map(|last| last.origin));
         self.model.looked(host, view)?;
         self.model.claimed(host, &node.store().claimed())?;
         bounded(node)?;
@@ -213,6 +219,26 @@ impl<'a, C: Core> Runner<'a, C> {
             }
         }
         Ok(())
+    }
+
+    /// What was asked of a node, now that it has done it.
+    fn called(&mut self, host: Host, call: &Call, view: &View) -> Result<(), Breach> {
+        match call {
+            Call::Put(key, value) => self.model.asked(host, key, Some(value), view.last),
+            Call::Delete(key) => self.model.asked(host, key, None, view.last),
+            Call::Collapse(key) => {
+                let shown = self.model.minds[host.index()].view.collapse(key);
+                match shown {
+                    Some(value) => self.model.asked(host, key, value.as_deref(), view.last),
+                    None => Ok(()),
+                }
+            }
+            Call::Peers(live, _) => {
+                self.model.told(host, live.is_empty());
+                Ok(())
+            }
+            Call::Retire(_) => Ok(()),
+        }
     }
 
     fn crashed(&mut self, host: Host, at: Time) {
@@ -261,7 +287,7 @@ impl<'a, C: Core> Runner<'a, C> {
             return;
         }
         let hosts: Vec<Host> = (0..self.course.plan.hosts).map(Host).collect();
-        let kept: BTreeSet<Origin> = hosts.iter().map(|&host| self.origin(host)).collect();
+        let kept: BTreeSet<Origin> = self.writers.iter().flatten().copied().collect();
         let gone: Vec<Origin> = self.origins.difference(&kept).copied().collect();
         for origin in gone {
             self.gone.insert(origin);
@@ -270,13 +296,6 @@ impl<'a, C: Core> Runner<'a, C> {
                     self.world.call_at(now, host, Call::Retire(origin));
                 }
             }
-        }
-    }
-
-    fn origin(&self, host: Host) -> Origin {
-        match self.world.node(host) {
-            Some(node) => node.store().view().me,
-            None => self.disk(host).me,
         }
     }
 
@@ -311,7 +330,8 @@ impl<'a, C: Core> Runner<'a, C> {
             }
             for (n, write) in self.model.written.iter().enumerate() {
                 let kept = all.iter().any(|mind| mind.durable.has(n));
-                if write.is_confirmed && kept && !mind.seen.has(n) {
+                let known = mind.seen.has(n) || mind.covered.has(n);
+                if write.is_confirmed && kept && !known {
                     return breach(Promise::NoLostWrite, self.model.name(n));
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 
 use base::{Origin, Time, Version};
-use store::{Config, ConfigError, Input, Output, Record, Store};
+use store::{Config, ConfigError, Input, Output, Record, Store, Vector};
 
 /// One entry under a key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +17,8 @@ pub struct Held {
     pub value: Option<Vec<u8>>,
     /// How many dots its context still names.
     pub context: usize,
+    /// The write that it only copies.
+    pub copy_of: Option<Version>,
 }
 
 impl Debug for Held {
@@ -25,9 +27,12 @@ impl Debug for Held {
         let value = self.value.as_deref().map(String::from_utf8_lossy);
         let value = value.as_deref().unwrap_or("nothing");
         write!(f, "{key} = {value} by {}", self.dot)?;
-        match self.context {
-            0 => Ok(()),
-            n => write!(f, " over {n} dots"),
+        if self.context > 0 {
+            write!(f, " over {} dots", self.context)?;
+        }
+        match self.copy_of {
+            None => Ok(()),
+            Some(dot) => write!(f, ", a copy of {dot}"),
         }
     }
 }
@@ -35,8 +40,8 @@ impl Debug for Held {
 /// All that a store holds and claims to have seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Under what it writes.
-    pub me: Origin,
+    /// The last write of this life.
+    pub last: Option<Version>,
     /// By key, then by dot.
     pub held: Vec<Held>,
     /// Everything up to these numbers.
@@ -92,15 +97,42 @@ impl Core for Store {
     }
 
     fn view(&self) -> View {
-        View::default()
+        let mut view = View::over(&self.vector());
+        view.last = self.version();
+        view.held = self
+            .iter()
+            .map(|(key, held)| Held {
+                key: key.to_vec(),
+                dot: held.version,
+                value: held.value.map(<[u8]>::to_vec),
+                context: held.context,
+                copy_of: held.copy_of,
+            })
+            .collect();
+        view.held.sort();
+        view
     }
 
     fn claimed(&self) -> View {
-        View::default()
+        View::over(&self.claimed())
     }
 }
 
 impl View {
+    fn over(vector: &Vector) -> Self {
+        let mut view = Self {
+            retired: vector.retired.iter().copied().collect(),
+            ..Self::default()
+        };
+        for (origin, seen) in &vector.seen {
+            view.prefix.insert(*origin, seen.prefix());
+            let beyond = seen.beyond().iter();
+            view.beyond
+                .extend(beyond.map(|&(first, last)| (*origin, first, last)));
+        }
+        view
+    }
+
     /// What a collapse write under this key would write, if it is contested: what a reader is
     /// shown, the put with the greatest dot, or nothing if all are deletes.
     #[must_use]
