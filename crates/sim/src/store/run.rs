@@ -31,6 +31,8 @@ pub struct Report {
     pub renamed: u64,
     /// How many origins were retired.
     pub retired: u64,
+    /// What every host showed last.
+    pub views: Vec<View>,
 }
 
 /// How often origins that are gone are looked for.
@@ -121,6 +123,7 @@ impl<'a, C: Core> Runner<'a, C> {
                 confirmed: 0,
                 renamed: 0,
                 retired: 0,
+                views: Vec::new(),
             },
             retire_at: Time::ZERO + RETIRE_EVERY,
             gone: BTreeSet::new(),
@@ -165,6 +168,8 @@ impl<'a, C: Core> Runner<'a, C> {
         let confirmed = self.model.written.iter().filter(|w| w.is_confirmed);
         self.report.confirmed = confirmed.count() as u64;
         self.report.retired = self.gone.len() as u64;
+        let minds = self.model.minds.into_iter();
+        self.report.views = minds.map(|mind| mind.view).collect();
         self.report
     }
 

@@ -38,7 +38,7 @@ impl Debug for Held {
 }
 
 /// All that a store holds and claims to have seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct View {
     /// The last write of this life.
     pub last: Option<Version>,
@@ -50,6 +50,23 @@ pub struct View {
     pub beyond: Vec<(Origin, u64, u64)>,
     /// Closed origins and their last numbers.
     pub retired: BTreeMap<Origin, u64>,
+}
+
+impl Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
+        write!(f, "writes {last}; holds {:?}; has seen", self.held)?;
+        for (origin, seq) in &self.prefix {
+            write!(f, " {origin}-{seq}")?;
+        }
+        for (origin, first, last) in &self.beyond {
+            write!(f, " {origin}-{first}..{last}")?;
+        }
+        for (origin, seq) in &self.retired {
+            write!(f, " closed {origin}-{seq}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A store as the world drives it and the promises look at it.
