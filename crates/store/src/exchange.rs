@@ -14,7 +14,7 @@ use base::{Duration, NodeId, Origin, Time, Way, hash64};
 
 use crate::message::{DecodeError, Marker, Message, Sent, Vector, put_seen, size_of};
 use crate::table::At;
-use crate::{Mutation, Output, Seen, Slot, Store, record};
+use crate::{Known, Mutation, Output, Seen, Slot, Store, record};
 
 /// Bytes of one part on a stream.
 const PART: usize = 64 << 10;
@@ -53,11 +53,13 @@ struct Sending {
 }
 
 /// An exchange on its way here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Receiving {
     exchange: u32,
     next: u32,
     moved: Time,
+    /// What does not count before the marker.
+    kept_back: Vec<(Origin, Vec<Sent>)>,
 }
 
 impl Store {
@@ -144,11 +146,16 @@ impl Store {
             Message::Part {
                 exchange,
                 number,
+                whole,
                 entries,
                 marker,
-            } => self.part(from, exchange, number, &entries, marker.map(|m| *m)),
+            } => self.part(from, exchange, number, whole, entries, marker.map(|m| *m)),
             Message::More(exchange, next) => self.more(from, exchange, next),
-            Message::News { ack, entries } => self.hear(from, ack, &entries),
+            Message::News {
+                ack,
+                floors,
+                entries,
+            } => self.hear(from, ack, floors, &entries),
             Message::Ack(origin, seen) => self.acknowledged(from, origin, seen),
         }
         if !self.live.contains(&from) && !self.frontier.contains(&from) {
@@ -184,7 +191,7 @@ impl Store {
     }
 
     /// Says what this node has, as the start of an exchange to here.
-    fn tell_vector(&mut self, to: NodeId, answer: bool) {
+    pub(crate) fn tell_vector(&mut self, to: NodeId, answer: bool) {
         let now = self.now;
         let fresh = u32::try_from(self.rng.word() >> 32).expect("the upper half");
         let receiving = &mut self.peers.entry(to).or_default().receiving;
@@ -200,6 +207,7 @@ impl Store {
             exchange: fresh,
             next: 0,
             moved: now,
+            kept_back: Vec::new(),
         });
         let message = Message::Vector {
             exchange: fresh,
@@ -259,13 +267,7 @@ impl Store {
 
     /// Starts to send everything that a peer lacks.
     fn begin(&mut self, to: NodeId, exchange: u32, has: BTreeMap<Slot, Seen>) {
-        let forgets = self.config.mutation == Some(Mutation::FloorIgnored);
-        let resets = !forgets
-            && self.known.iter().enumerate().any(|(slot, known)| {
-                let slot = Slot::try_from(slot).expect("a slot is an index");
-                let prefix = has.get(&slot).map_or(0, Seen::prefix);
-                known.retired.is_none() && prefix < known.floor
-            });
+        let resets = self.has_missed(&has);
         let mut sending = Sending {
             exchange,
             has,
@@ -278,6 +280,25 @@ impl Store {
         };
         self.look(&mut sending);
         self.continue_sending(to, sending);
+    }
+
+    /// Whether who has seen only this has missed something that was forgotten here.
+    fn has_missed(&self, has: &BTreeMap<Slot, Seen>) -> bool {
+        let is_missed = |(slot, known): (Slot, &Known)| {
+            let prefix = has.get(&slot).map_or(0, Seen::prefix);
+            known.retired.is_none() && prefix < known.floor
+        };
+        self.config.mutation != Some(Mutation::FloorIgnored)
+            && (0..).zip(&self.known).any(is_missed)
+    }
+
+    /// The highest number per origin on which something was forgotten, where anything was.
+    pub(crate) fn floors(&self) -> Vec<(Origin, u64)> {
+        let some = self
+            .known
+            .iter()
+            .filter(|k| k.floor > 0 && k.retired.is_none());
+        some.map(|known| (known.origin, known.floor)).collect()
     }
 
     /// Queues every live entry that neither the peer has nor an earlier look has found.
@@ -320,6 +341,11 @@ impl Store {
 
     /// Sends parts until the window is full or the marker is out.
     fn continue_sending(&mut self, to: NodeId, mut sending: Sending) {
+        if !sending.resets && self.has_missed(&sending.has) {
+            // Something was forgotten meanwhile that the receiver lacks: it asks again.
+            self.peers.entry(to).or_default().sending = None;
+            return;
+        }
         while sending.number < sending.confirmed + WINDOW {
             let (entries, bytes) = self.fill(&mut sending);
             let mut is_last = sending.queue.is_empty();
@@ -332,6 +358,7 @@ impl Store {
             let message = Message::Part {
                 exchange: sending.exchange,
                 number: sending.number,
+                whole: sending.resets,
                 entries,
                 marker,
             };
@@ -404,7 +431,6 @@ impl Store {
     }
 
     fn marker(&self, sending: &Sending, cut: Option<Vector>) -> Marker {
-        let floors = self.known.iter().filter(|known| known.floor > 0);
         let live = sending.resets.then(|| {
             let slots = (0..).zip(&self.known).filter(|(_, k)| k.retired.is_none());
             slots
@@ -418,7 +444,7 @@ impl Store {
         });
         Marker {
             vector: cut.unwrap_or_else(|| self.claimed()),
-            floors: floors.map(|known| (known.origin, known.floor)).collect(),
+            floors: self.floors(),
             live,
         }
     }
@@ -441,7 +467,8 @@ impl Store {
         from: NodeId,
         exchange: u32,
         number: u32,
-        entries: &[(Origin, Vec<Sent>)],
+        whole: bool,
+        mut entries: Vec<(Origin, Vec<Sent>)>,
         marker: Option<Marker>,
     ) {
         let now = self.now;
@@ -453,8 +480,14 @@ impl Store {
         receiving.next += 1;
         receiving.moved = now;
         let next = receiving.next;
+        if whole {
+            receiving.kept_back.append(&mut entries);
+        }
+        if whole && marker.is_some() {
+            entries = std::mem::take(&mut receiving.kept_back);
+        }
         self.batch.exchanged = true;
-        for (origin, group) in entries {
+        for (origin, group) in &entries {
             for sent in group {
                 self.merge(*origin, sent, from);
             }
@@ -480,6 +513,7 @@ impl Store {
             let ranges = [(1, theirs.prefix())];
             for &(first, last) in ranges.iter().chain(theirs.beyond()) {
                 self.batch.learned.push((slot, first, last));
+                self.note_gone(slot, first, last);
             }
         }
         if let Some(live) = marker.live {

@@ -73,6 +73,8 @@ pub struct Counters {
     pub new: u64,
     /// Times when news was dropped because an exchange carries it better.
     pub backlogs: u64,
+    /// News that was left alone because this node had missed what was forgotten.
+    pub late: u64,
     /// Exchanges that ended whole.
     pub exchanges: u64,
     /// Exchanges in which a peer was reset.
@@ -91,6 +93,10 @@ struct Known {
     durable: Seen,
     /// The prefix as it was last given to the disk.
     written: u64,
+    /// Seen beyond the prefix and not held any more: no entry on the disk tells of it.
+    gone: Seen,
+    /// The same as it was last given to the disk.
+    gone_written: bool,
     /// The highest number on which something was forgotten.
     floor: u64,
     /// All frontier members have seen everything up to here.
@@ -104,7 +110,7 @@ struct Known {
 }
 
 /// One node's copy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     config: Config,
     rng: Rng,
@@ -270,6 +276,29 @@ impl Store {
         self.len() == 0
     }
 
+    /// This store as it will be once its own writes are on disk: what a writer reads of its own.
+    #[must_use]
+    pub fn ahead(&self) -> Self {
+        let mut ahead = self.clone();
+        while let Some(staged) = ahead.staged.pop_front() {
+            ahead.take_part(staged);
+        }
+        ahead.outputs.clear();
+        ahead
+    }
+
+    /// Whether there is nobody to talk to: writes are then confirmed by the own disk alone.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Whether own writes wait for the disk.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.staged.is_empty()
+    }
+
     /// What this node has seen.
     #[must_use]
     pub fn vector(&self) -> Vector {
@@ -296,6 +325,12 @@ impl Store {
         let origin = self.known[usize::from(self.mine?)].origin;
         let seq = self.last_seq;
         (seq > 0).then_some(Version { origin, seq })
+    }
+
+    /// Under what this life writes; `None` before its first write.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
+        Some(self.known[usize::from(self.mine?)].origin)
     }
 
     /// Whether a write, and with it everything that superseded it, is seen here.

@@ -11,7 +11,7 @@ use base::{NodeId, Origin, Version, hash64};
 
 use crate::message::Sent;
 use crate::table::At;
-use crate::{KEY_MAX, Mark, Mutation, Output, Record, Slot, Store, VALUE_MAX, record};
+use crate::{KEY_MAX, Mark, Mutation, Output, Record, Seen, Slot, Store, VALUE_MAX, record};
 
 /// What an entry overrides, in slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Batch {
     /// First and last number of what was seen.
     pub(crate) learned: Vec<(Slot, u64, u64)>,
     pub(crate) changed: BTreeSet<Vec<u8>>,
+    /// Origins of which something has to be written down.
+    pub(crate) touched: BTreeSet<Slot>,
     /// To be pushed on: who it came from.
     pub(crate) fresh: Vec<(Slot, u64, Option<NodeId>)>,
     /// Who wants to know that it is on disk.
@@ -169,6 +171,8 @@ impl Store {
             self.batch.fresh.push((slot, sent.seq, Some(from)));
             let at = self.waiting_or_newest(slot, sent.seq, &sent.key);
             self.write_entry(at);
+        } else {
+            self.note_gone(slot, sent.seq, sent.seq);
         }
         self.batch.changed.insert(sent.key.clone());
         true
@@ -216,9 +220,21 @@ impl Store {
         true
     }
 
+    /// What was seen beyond the prefix and is not held must be written down.
+    pub(crate) fn note_gone(&mut self, slot: Slot, first: u64, last: u64) {
+        let known = &mut self.known[usize::from(slot)];
+        let first = first.max(known.seen.prefix() + 1);
+        if first <= last {
+            known.gone.add(first, last);
+            known.gone_written = false;
+            self.batch.touched.insert(slot);
+        }
+    }
+
     /// Takes an entry away, here and from the disk.
     pub(crate) fn drop_entry(&mut self, at: At) {
         let (slot, seq) = self.table.dot(at);
+        self.note_gone(slot, seq, seq);
         let place = record::entry_place(self.known[usize::from(slot)].origin, seq);
         self.batch.writes.insert(place, None);
         self.batch.changed.insert(self.table.key(at).to_vec());
@@ -267,14 +283,33 @@ impl Store {
     /// Ends the step: what has changed goes to the disk as one transaction.
     pub(crate) fn hand_over(&mut self) {
         let learned = std::mem::take(&mut self.batch.learned);
-        let mut prefixes = BTreeSet::new();
-        prefixes.extend(learned.iter().map(|(slot, ..)| *slot));
-        for slot in prefixes {
+        let mut touched = std::mem::take(&mut self.batch.touched);
+        touched.extend(learned.iter().map(|(slot, ..)| *slot));
+        for slot in touched {
             let known = &mut self.known[usize::from(slot)];
-            if known.seen.prefix() > known.written && known.retired.is_none() {
+            if known.retired.is_some() {
+                continue;
+            }
+            if known.seen.prefix() > known.written {
                 known.written = known.seen.prefix();
                 let (place, content) = record::prefix(known.origin, known.written);
                 self.batch.writes.insert(place, Some(content));
+                // What the prefix has reached needs no word of its own.
+                if known.gone.last() > 0 {
+                    known.gone.add(1, known.written);
+                    known.gone_written = false;
+                }
+            }
+            if !known.gone_written && known.gone.last() > 0 {
+                known.gone_written = true;
+                let is_needed = known.gone.last() > known.seen.prefix();
+                let (place, content) = record::gone(known.origin, &known.gone);
+                self.batch
+                    .writes
+                    .insert(place, is_needed.then_some(content));
+                if !is_needed {
+                    known.gone = Seen::default();
+                }
             }
         }
         self.batch.learned = learned;
@@ -313,7 +348,7 @@ impl Store {
     }
 
     /// An own write is on disk: from here on it is like any other.
-    fn take_part(&mut self, staged: Staged) {
+    pub(crate) fn take_part(&mut self, staged: Staged) {
         let mine = self.mine.expect("a staged write has an origin");
         let Staged {
             seq,

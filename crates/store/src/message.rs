@@ -100,6 +100,8 @@ pub enum Message {
         exchange: u32,
         /// From 0.
         number: u32,
+        /// The receiver has missed what was forgotten: nothing of this counts before the marker.
+        whole: bool,
         /// Entries, by origin.
         entries: Vec<(Origin, Vec<Sent>)>,
         /// Present in the last part.
@@ -111,6 +113,8 @@ pub enum Message {
     News {
         /// Tell me when it is on your disk.
         ack: bool,
+        /// Up to where the sender has forgotten things: only for who has seen all of that.
+        floors: Vec<(Origin, u64)>,
         /// Entries, by origin.
         entries: Vec<(Origin, Vec<Sent>)>,
     },
@@ -138,11 +142,13 @@ impl Message {
             Self::Part {
                 exchange,
                 number,
+                whole,
                 entries,
                 marker,
             } => {
                 kind(&mut w, 3).number(u64::from(*exchange));
                 w.number(u64::from(*number));
+                w.number(u64::from(*whole));
                 put_groups(&mut w, entries);
                 w.number(u64::from(marker.is_some()));
                 if let Some(marker) = marker {
@@ -153,8 +159,13 @@ impl Message {
                 kind(&mut w, 4).number(u64::from(*exchange));
                 w.number(u64::from(*next));
             }
-            Self::News { ack, entries } => {
+            Self::News {
+                ack,
+                floors,
+                entries,
+            } => {
                 kind(&mut w, 5).number(u64::from(*ack));
+                put_pairs(&mut w, floors);
                 put_groups(&mut w, entries);
             }
             Self::Ack(origin, seen) => {
@@ -204,6 +215,7 @@ impl Message {
             3 => Self::Part {
                 exchange: r.small("exchange")?,
                 number: r.small("part")?,
+                whole: r.number()? != 0,
                 entries: get_groups(r)?,
                 marker: match r.number()? {
                     0 => None,
@@ -213,6 +225,7 @@ impl Message {
             4 => Self::More(r.small("exchange")?, r.small("part")?),
             5 => Self::News {
                 ack: r.number()? != 0,
+                floors: get_pairs(r, "floors")?,
                 entries: get_groups(r)?,
             },
             6 => Self::Ack(Origin(fixed(r)?), get_seen(r)?),
@@ -524,6 +537,7 @@ mod tests {
                 .prop_map(|(exchange, number, entries, marker)| Message::Part {
                     exchange,
                     number,
+                    whole: number % 2 == 0,
                     entries,
                     marker: marker.map(|(vector, live)| Box::new(Marker {
                         floors: vector.retired.clone(),
@@ -532,7 +546,11 @@ mod tests {
                     })),
                 }),
             (any::<u32>(), any::<u32>()).prop_map(|(a, b)| Message::More(a, b)),
-            (any::<bool>(), groups()).prop_map(|(ack, entries)| Message::News { ack, entries }),
+            (any::<bool>(), groups()).prop_map(|(ack, entries)| Message::News {
+                ack,
+                floors: vec![(Origin(7), 9)],
+                entries,
+            }),
             (any::<u64>(), seen()).prop_map(|(o, seen)| Message::Ack(Origin(o), seen)),
         ]
     }
@@ -578,7 +596,7 @@ mod tests {
     #[test]
     fn a_count_beyond_the_bytes_is_refused_before_room_is_made() {
         let mut w = Writer::new();
-        w.raw(&[5, 0]);
+        w.raw(&[5, 0, 0]);
         w.number(u64::MAX / 2);
         let content = w.finish();
         let mut bytes = vec![WIRE_VERSION];

@@ -17,6 +17,8 @@ use crate::{Seen, Slot, Store};
 const BACKLOG_BYTES: usize = 32 << 10;
 /// What has waited longer is better compared.
 const BACKLOG_AGE: Duration = Duration::from_secs(2);
+/// Bytes of one floor on the wire, at most for numbers below 2³⁵.
+const FLOOR_BYTES: usize = 13;
 /// Datagrams to one peer in one round.
 const DATAGRAMS: usize = 4;
 /// Entries of an exchange that go on as news; more are left to comparing.
@@ -126,8 +128,13 @@ impl Store {
                 self.send(peer, Way::Datagram, &Message::Pull(hash));
             }
         }
+        let floors = self.floors();
+        if floors.len() * FLOOR_BYTES > self.config.packet_size / 2 {
+            // Too much was forgotten to tell of it in each datagram.
+            self.fall_back();
+        }
         for (n, &peer) in peers.iter().enumerate() {
-            self.push_to(peer, n == 0);
+            self.push_to(peer, n == 0, &floors);
         }
         self.tidy();
     }
@@ -144,8 +151,9 @@ impl Store {
         all
     }
 
-    fn push_to(&mut self, peer: NodeId, may_ask: bool) {
-        let room = self.config.packet_size.saturating_sub(16);
+    fn push_to(&mut self, peer: NodeId, may_ask: bool, floors: &[(Origin, u64)]) {
+        let head = 18 + floors.len() * FLOOR_BYTES;
+        let room = self.config.packet_size.saturating_sub(head);
         let mut packets: Vec<(Vec<(Slot, u64)>, bool)> = Vec::new();
         let mut used = room;
         // What was sent least goes first.
@@ -182,7 +190,13 @@ impl Store {
                 }
             }
             let entries = self.grouped(dots);
-            self.send(peer, Way::Datagram, &Message::News { ack, entries });
+            let floors = floors.to_vec();
+            let news = Message::News {
+                ack,
+                floors,
+                entries,
+            };
+            self.send(peer, Way::Datagram, &news);
         }
     }
 
@@ -205,7 +219,7 @@ impl Store {
         let (table, now) = (&self.table, self.now);
         let mut is_late = false;
         let mut bytes = 0;
-        let room = self.config.packet_size.saturating_sub(26);
+        let room = self.config.packet_size / 2 - 40;
         self.news.waiting.retain(|&(slot, seq), piece| {
             let stays = piece.left > 0 && table.is(piece.at, slot, seq);
             // What no datagram holds is for the exchanges.
@@ -220,8 +234,28 @@ impl Store {
         }
     }
 
-    /// News from a peer.
-    pub(crate) fn hear(&mut self, from: NodeId, ack: bool, entries: &[(Origin, Vec<Sent>)]) {
+    /// News from a peer. Whoever has not seen all that the sender has forgotten things about
+    /// would take entries without the contexts that they once had: it needs a whole exchange.
+    pub(crate) fn hear(
+        &mut self,
+        from: NodeId,
+        ack: bool,
+        floors: Vec<(Origin, u64)>,
+        entries: &[(Origin, Vec<Sent>)],
+    ) {
+        let is_behind = |(origin, floor): &(Origin, u64)| {
+            let slot = self.slots.get(origin);
+            let known = slot.map(|&slot| &self.known[usize::from(slot)]);
+            known.map_or(0, |k| k.retired.unwrap_or(k.seen.prefix())) < *floor
+        };
+        if floors.iter().any(is_behind) {
+            self.counters.late += 1;
+            self.tell_vector(from, true);
+            return;
+        }
+        for (origin, floor) in floors {
+            self.raise_floor(origin, floor);
+        }
         for (origin, group) in entries {
             let mut is_new = false;
             for sent in group {

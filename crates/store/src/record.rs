@@ -1,8 +1,7 @@
 //! What lies on disk, and how a store is built from it.
 //!
-//! One record an entry, one a prefix, and a few for floors, closed origins and the own ones. What
-//! was seen beyond a prefix is not written down: live entries say it by themselves, and whatever
-//! was superseded is asked for again. Does not know transactions.
+//! One record an entry, one a prefix, one for what was seen beyond it and is not held any more, and
+//! a few for floors, closed origins and the own ones. Does not know transactions.
 
 use base::Origin;
 use base::wire::{Reader, Writer};
@@ -12,6 +11,7 @@ use crate::{ConfigError, Record, Seen, Store};
 
 const ENTRY: u8 = b'e';
 const PREFIX: u8 = b'v';
+const GONE: u8 = b'g';
 const FLOOR: u8 = b'f';
 const RETIRED: u8 = b't';
 const OWN: u8 = b'o';
@@ -39,6 +39,17 @@ pub(crate) fn prefix(origin: Origin, seq: u64) -> Placed {
 
 pub(crate) fn prefix_place(origin: Origin) -> Vec<u8> {
     place(PREFIX, origin)
+}
+
+/// What was seen beyond the prefix and is not held any more.
+pub(crate) fn gone(origin: Origin, seen: &Seen) -> Placed {
+    let mut w = Writer::new();
+    w.number(seen.beyond().len() as u64);
+    for &(first, last) in seen.beyond() {
+        w.number(first);
+        w.number(last);
+    }
+    (place(GONE, origin), w.finish())
 }
 
 pub(crate) fn floor(origin: Origin, seq: u64) -> Placed {
@@ -87,6 +98,15 @@ impl Store {
                 PREFIX => {
                     known.seen.join(&Seen::up_to(n));
                     known.written = n;
+                }
+                GONE => {
+                    for _ in 0..n {
+                        let first = reader.number().map_err(|e| wrong(e.to_string()))?;
+                        let last = reader.number().map_err(|e| wrong(e.to_string()))?;
+                        known.gone.add(first, last);
+                        known.seen.add(first, last);
+                    }
+                    known.gone_written = true;
                 }
                 FLOOR => known.floor = n,
                 RETIRED => known.retired = Some(n),

@@ -84,19 +84,22 @@ impl Store {
             if !is_settled && !is_overdue {
                 return;
             }
-            self.contexts.remove(&at);
+            let context = self.contexts.remove(&at).expect("it was just looked at");
             self.write_entry(at);
             self.raise_floor(origin, seq);
+            // Whoever lacks what was overridden would take it for news.
+            for (over, most) in context.over.into_iter().chain(context.copy_of) {
+                let origin = self.known[usize::from(over)].origin;
+                self.raise_floor(origin, most);
+            }
         }
         if !is_delete {
             self.waiting.remove(&(slot, seq));
             return;
         }
-        let has_sibling = self.table.under(self.table.key(at)).count() > 1;
-        if !has_sibling {
-            self.raise_floor(origin, seq);
-            self.drop_entry(at);
-        }
+        // A write that did not know of the delete stays; it needs no delete beside it.
+        self.raise_floor(origin, seq);
+        self.drop_entry(at);
     }
 
     /// Moves the entries of origins that are to be closed, and closes those that are empty.

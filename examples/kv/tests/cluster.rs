@@ -103,7 +103,10 @@ impl Node {
     fn get(&self, key: &str) -> Vec<String> {
         let held = self.held(&["get", key]);
         let siblings = held.into_iter().flat_map(|held| held.siblings);
-        siblings.map(|sibling| sibling.value).collect()
+        // The node orders them by version, and origins are random.
+        let mut values: Vec<String> = siblings.map(|sibling| sibling.value).collect();
+        values.sort();
+        values
     }
 
     fn list(&self) -> Vec<String> {
@@ -233,6 +236,26 @@ fn a_node_that_stood_still_is_called_dead_and_comes_back_by_itself() {
     nodes[2].signal("CONT");
     wait_for_each_other(&nodes);
     wait_for_values(&nodes, "meanwhile", &["heard"]);
+}
+
+#[test]
+fn a_newcomer_gets_more_than_datagrams_carry() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut nodes = ["alice", "bob"].map(|name| Node::new(name, folder.path()));
+    nodes[0].start(&[]);
+    let long = "x".repeat(4_000);
+    let keys: Vec<String> = (0..200).map(|nth| format!("key-{nth:03}")).collect();
+    for key in &keys {
+        nodes[0].put(key, &long);
+    }
+    let join = nodes[0].listen.clone();
+    nodes[1].start(&[&join]);
+    let has_all = || nodes[1].list() == keys;
+    wait(has_all, || {
+        format!("bob has {} keys", nodes[1].list().len())
+    });
+    assert_eq!(nodes[1].get("key-199"), [long]);
+    assert!(!nodes[0].say(&["put", "", "no key"]).status.success());
 }
 
 #[test]

@@ -62,7 +62,7 @@ impl Tlc {
     pub(crate) fn find_or_fetch() -> Result<Self> {
         let java = || TOOLS.iter().find(|tool| tool.name == "java")?.path();
         if java().is_none() {
-            tools::install(&tools::TOOLS);
+            tools::install(&TOOLS);
         }
         let java = java().context("java is missing: apt-get install openjdk-17-jre-headless")?;
         let folder = root().join("target").join("tools");

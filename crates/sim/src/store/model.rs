@@ -101,8 +101,6 @@ pub(crate) struct Mind {
     /// All that those supersede.
     pub(crate) covered: Bits,
     held: Bits,
-    /// Whether it was told that nobody else is there.
-    is_alone: bool,
     /// Writes on their way to the disk, of all lives.
     asked: BTreeMap<Version, Asked>,
     /// What was seen when these copies were made, of all lives.
@@ -178,16 +176,10 @@ impl Model {
         Ok(())
     }
 
-    /// A node was told whom it can talk to.
-    pub(crate) fn told(&mut self, host: Host, is_alone: bool) {
-        self.minds[host.index()].is_alone = is_alone;
-    }
-
     /// A process starts with what its disk holds.
     pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
         let before = std::mem::take(&mut self.minds[host.index()]);
         self.minds[host.index()] = Mind {
-            is_alone: true,
             asked: before.asked,
             copied: before.copied,
             durable: before.durable,
@@ -235,7 +227,12 @@ impl Model {
     }
 
     /// A node says that a write is on its disk and on another.
-    pub(crate) fn confirmed(&mut self, host: Host, dot: Version) -> Result<(), Breach> {
+    pub(crate) fn confirmed(
+        &mut self,
+        host: Host,
+        dot: Version,
+        is_alone: bool,
+    ) -> Result<(), Breach> {
         let Some(&n) = self.numbers.get(&(dot.origin, dot.seq)) else {
             return Ok(());
         };
@@ -246,7 +243,8 @@ impl Model {
             .filter(|(at, _)| *at != host.index())
             .any(|(_, mind)| mind.ever.has(n));
         self.written[n].is_confirmed = true;
-        if here && (elsewhere || mind.is_alone) {
+        // Whoever knows nobody can wait for nobody.
+        if here && (elsewhere || is_alone) {
             return Ok(());
         }
         let how = format!(
@@ -289,6 +287,13 @@ impl Model {
     /// Checks every entry shown, and takes in those that this host has just written.
     fn entries(&mut self, host: Host, view: &View) -> Result<Bits, Breach> {
         let mut held = Bits::default();
+        // One step may write several: they were written in the order of their numbers.
+        let is_new = |h: &&Held| !self.numbers.contains_key(&(h.dot.origin, h.dot.seq));
+        let mut fresh: Vec<&Held> = view.held.iter().filter(is_new).collect();
+        fresh.sort_by_key(|entry| entry.dot);
+        for entry in fresh {
+            self.write(host, entry)?;
+        }
         for (at, entry) in view.held.iter().enumerate() {
             let twin =
                 |other: &Held| other.key == entry.key && other.dot.origin == entry.dot.origin;
@@ -296,10 +301,7 @@ impl Model {
                 let how = format!("{:?} and {entry:?}", view.held[at - 1]);
                 return Err((Promise::SiblingsBounded, how));
             }
-            let n = match self.numbers.get(&(entry.dot.origin, entry.dot.seq)) {
-                Some(&n) => n,
-                None => self.write(host, entry)?,
-            };
+            let n = self.numbers[&(entry.dot.origin, entry.dot.seq)];
             let written = &self.written[n];
             if written.key != entry.key || written.value != entry.value {
                 let how = format!("{entry:?} is also {}", self.name(n));
@@ -312,7 +314,7 @@ impl Model {
 
     /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
     /// it carries a write on under another origin.
-    fn write(&mut self, host: Host, entry: &Held) -> Result<usize, Breach> {
+    fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
         let dot = entry.dot;
         let asked = self.minds[host.index()].asked.remove(&dot);
         let original = entry
@@ -352,7 +354,7 @@ impl Model {
             is_confirmed: false,
         });
         self.bind_copies(n);
-        Ok(n)
+        Ok(())
     }
 
     /// All of one origin under one key is in a line, and a write has what it saw in its past.
@@ -622,11 +624,11 @@ mod tests {
     fn a_confirmed_write_is_on_two_disks() {
         let mut model = alice_wrote_twice();
         let dot = Version { origin: A, seq: 2 };
-        let broken = breach(model.clone().confirmed(ALICE, dot));
+        let broken = breach(model.clone().confirmed(ALICE, dot, false));
         assert_eq!(broken, Some(Promise::NoLostWrite));
         let copy = view(B, &[(A, 2)], &[held(A, 2, "down")]);
         model.looked(BOB, copy.clone()).unwrap();
         model.on_disk(BOB, &copy).unwrap();
-        assert_eq!(breach(model.confirmed(ALICE, dot)), None);
+        assert_eq!(breach(model.confirmed(ALICE, dot, false)), None);
     }
 }

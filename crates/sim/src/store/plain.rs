@@ -304,6 +304,10 @@ impl<const F: u8> Core for Plain<F> {
         view
     }
 
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     fn claimed(&self) -> View {
         View {
             prefix: self.on_disk.seen.clone(),

@@ -218,7 +218,10 @@ impl<'a, C: Core> Runner<'a, C> {
         bounded(node)?;
         for word in step.words {
             match word {
-                Word::Confirmed(dot) => self.model.confirmed(host, dot)?,
+                Word::Confirmed(dot) => {
+                    let is_alone = node.store().is_alone();
+                    self.model.confirmed(host, dot, is_alone)?;
+                }
                 Word::Renamed(..) => self.report.renamed += 1,
                 Word::Changed(_) => {}
             }
@@ -238,11 +241,7 @@ impl<'a, C: Core> Runner<'a, C> {
                     None => Ok(()),
                 }
             }
-            Call::Peers(live, _) => {
-                self.model.told(host, live.is_empty());
-                Ok(())
-            }
-            Call::Retire(_) => Ok(()),
+            Call::Peers(..) | Call::Retire(_) => Ok(()),
         }
     }
 

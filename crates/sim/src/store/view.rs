@@ -90,6 +90,8 @@ pub trait Core: Debug + Sized + 'static {
     fn view(&self) -> View;
     /// What its next digest would claim; holds nothing.
     fn claimed(&self) -> View;
+    /// Whether it knows nobody to talk to.
+    fn is_alone(&self) -> bool;
 }
 
 impl Core for Store {
@@ -132,6 +134,10 @@ impl Core for Store {
 
     fn claimed(&self) -> View {
         View::over(&self.claimed())
+    }
+
+    fn is_alone(&self) -> bool {
+        Self::is_alone(self)
     }
 }
 
