@@ -78,8 +78,11 @@ pub(crate) struct Written {
     pub(crate) value: Option<Vec<u8>>,
     /// Everything that it supersedes.
     past: Bits,
-    /// The write that it carries on under another dot, and what its writer had seen then.
-    copy_of: Option<usize>,
+    /// Copies that it supersedes if their writer was cut off from it: of these it depends on what
+    /// was forgotten meanwhile.
+    may: Bits,
+    /// The write that it carries on under another dot, and after how many moves.
+    copy_of: Option<(usize, u64)>,
     pub(crate) by: Host,
     pub(crate) is_confirmed: bool,
 }
@@ -101,10 +104,10 @@ pub(crate) struct Mind {
     /// All that those supersede.
     pub(crate) covered: Bits,
     held: Bits,
+    /// Whom it was told to wait for.
+    frontier: Vec<Host>,
     /// Writes on their way to the disk, of all lives.
     asked: BTreeMap<Version, Asked>,
-    /// What was seen when these copies were made, of all lives.
-    copied: Vec<(Version, Bits)>,
     /// What the disk has seen or knows to be superseded, while nobody touches the disk.
     pub(crate) durable: Bits,
     /// What any disk of this host has ever seen.
@@ -176,12 +179,16 @@ impl Model {
         Ok(())
     }
 
+    /// A node was told whom to wait for.
+    pub(crate) fn told(&mut self, host: Host, frontier: Vec<Host>) {
+        self.minds[host.index()].frontier = frontier;
+    }
+
     /// A process starts with what its disk holds.
     pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
         let before = std::mem::take(&mut self.minds[host.index()]);
         self.minds[host.index()] = Mind {
             asked: before.asked,
-            copied: before.copied,
             durable: before.durable,
             ever: before.ever,
             ..Mind::default()
@@ -275,11 +282,6 @@ impl Model {
             }
         }
         let mind = &mut self.minds[host.index()];
-        if view.last != mind.view.last
-            && let Some(last) = view.last
-        {
-            mind.copied.push((last, seen.clone()));
-        }
         (mind.view, mind.seen, mind.covered, mind.held) = (view, seen, covered, held);
         Ok(())
     }
@@ -317,14 +319,13 @@ impl Model {
     fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
         let dot = entry.dot;
         let asked = self.minds[host.index()].asked.remove(&dot);
-        let original = entry
-            .copy_of
-            .and_then(|dot| self.numbers.get(&(dot.origin, dot.seq)));
-        let original = original.copied().filter(|&n| {
+        let copy_of = entry.copy_of.and_then(|(dot, times)| {
+            let n = *self.numbers.get(&(dot.origin, dot.seq))?;
             let written = &self.written[n];
-            written.key == entry.key && written.value == entry.value
+            let is_same = written.key == entry.key && written.value == entry.value;
+            is_same.then_some((n, times))
         });
-        let past = match (&asked, original) {
+        let past = match (&asked, copy_of) {
             (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
                 self.past_of(asked, dot)
             }
@@ -332,11 +333,12 @@ impl Model {
                 let how = format!("{entry:?} is not what was asked for");
                 return Err((Promise::NoDotUsedTwice, how));
             }
-            (None, Some(original)) => self.past_of_copy(host, dot, original),
-            (None, None) => {
-                let how = format!("nobody asked for {entry:?}");
-                return Err((Promise::NothingInvented, how));
+            (None, Some((original, _))) => {
+                let mut past = self.written[original].past.clone();
+                past.insert(original);
+                past
             }
+            (None, None) => self.over_outdated(host, entry)?,
         };
         self.is_next(host, entry)?;
         let n = self.written.len();
@@ -349,11 +351,12 @@ impl Model {
             key: entry.key.clone(),
             value: entry.value.clone(),
             past,
-            copy_of: if asked.is_some() { None } else { original },
+            may: Bits::default(),
+            copy_of: copy_of.filter(|_| asked.is_none()),
             by: host,
             is_confirmed: false,
         });
-        self.bind_copies(n);
+        self.bind_copies(host, n);
         Ok(())
     }
 
@@ -369,45 +372,56 @@ impl Model {
         past
     }
 
-    /// A copy supersedes what it copies, what that superseded, and other copies that its writer
-    /// had seen.
-    fn past_of_copy(&self, host: Host, dot: Version, original: usize) -> Bits {
-        let mut past = self.written[original].past.clone();
-        past.insert(original);
-        let copied = self.minds[host.index()].copied.iter();
-        let mut made = copied.filter(|(last, _)| last.origin == dot.origin && last.seq >= dot.seq);
-        let Some((_, seen)) = made.next() else {
-            return past;
-        };
-        for n in seen.iter() {
-            if self.written[n].copy_of == Some(original) {
+    /// A delete that nobody asked for ends copies of what was superseded before.
+    fn over_outdated(&self, host: Host, entry: &Held) -> Result<Bits, Breach> {
+        let mind = &self.minds[host.index()];
+        let mut past = Bits::default();
+        for n in mind.held.iter().filter(|_| entry.value.is_none()) {
+            let written = &self.written[n];
+            let original = written.copy_of.filter(|_| written.key == entry.key);
+            if original.is_some_and(|(original, _)| mind.seen.has(original)) {
                 past.insert(n);
-                past.add(&self.written[n].past);
+                past.add(&written.past);
             }
         }
-        past
+        if past == Bits::default() {
+            let how = format!("nobody asked for {entry:?}");
+            return Err((Promise::NothingInvented, how));
+        }
+        Ok(past)
     }
 
-    /// Whoever supersedes a write supersedes its copies; of two copies that don't know each other
-    /// the greater dot stays.
-    fn bind_copies(&mut self, n: usize) {
-        let is_copy_of = |written: &Written, of: usize| written.copy_of == Some(of);
-        let mut more = Bits::default();
+    /// Whoever supersedes a write supersedes its copies; of two copies the one that was moved more
+    /// often stays.
+    fn bind_copies(&mut self, host: Host, n: usize) {
         for m in 0..n {
             let (new, old) = (&self.written[n], &self.written[m]);
-            if let Some(original) = new.copy_of {
-                if is_copy_of(old, original) {
-                    let new_wins = new.past.has(m) || new.dot > old.dot;
+            match (new.copy_of, old.copy_of) {
+                (Some((of, times)), Some((also, before))) if of == also => {
+                    let new_wins = (times, new.dot) > (before, old.dot);
                     let (winner, loser) = if new_wins { (n, m) } else { (m, n) };
                     self.written[winner].past.insert(loser);
-                } else if old.past.has(original) {
-                    self.written[m].past.insert(n);
                 }
-            } else if old.copy_of.is_some_and(|original| new.past.has(original)) {
-                more.insert(m);
+                (Some((of, _)), _) if old.past.has(of) => {
+                    if self.is_known_around(host, m) {
+                        self.written[m].past.insert(n);
+                    } else {
+                        self.written[m].may.insert(n);
+                    }
+                }
+                (_, Some((of, _))) if new.past.has(of) => {
+                    self.written[n].may.insert(m);
+                }
+                _ => {}
             }
         }
-        self.written[n].past.add(&more);
+    }
+
+    /// Whether a write was seen by a host or by anybody whom that host waits for.
+    fn is_known_around(&self, host: Host, n: usize) -> bool {
+        let mind = &self.minds[host.index()];
+        let mut others = mind.frontier.iter();
+        mind.seen.has(n) || others.any(|other| self.minds[other.index()].seen.has(n))
     }
 
     /// A writer's numbers only grow, and nobody else writes under them.
@@ -468,6 +482,9 @@ impl Model {
         let mut enough = held.clone();
         enough.add(covered);
         enough.add(&self.deletes);
+        for n in seen.iter() {
+            enough.add(&self.written[n].may);
+        }
         match seen.first_beyond(&enough) {
             Some(n) => Err((
                 Promise::PrefixHonesty,

@@ -17,8 +17,8 @@ pub struct Held {
     pub value: Option<Vec<u8>>,
     /// How many dots its context still names.
     pub context: usize,
-    /// The write that it only copies.
-    pub copy_of: Option<Version>,
+    /// The write that it only copies, and how often it was moved.
+    pub copy_of: Option<(Version, u64)>,
 }
 
 impl Debug for Held {
@@ -32,7 +32,7 @@ impl Debug for Held {
         }
         match self.copy_of {
             None => Ok(()),
-            Some(dot) => write!(f, ", a copy of {dot}"),
+            Some((dot, times)) => write!(f, ", a copy of {dot}, moved {times} times"),
         }
     }
 }
