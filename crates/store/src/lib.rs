@@ -106,8 +106,11 @@ struct Known {
     retired: Option<u64>,
     /// Whether the disk says so too.
     is_closed: bool,
-    /// Its entries are to be moved to other origins, and then it is closed.
+    /// It is closed once no entry carries it.
     retiring: bool,
+    /// Its entries are moved too, because its node is gone for good; an own origin of an earlier
+    /// life keeps its entries until they are written anew, and is closed when it has none left.
+    moves: bool,
     /// It was this node's in an earlier life.
     was_mine: bool,
 }

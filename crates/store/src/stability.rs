@@ -33,7 +33,8 @@ impl Store {
     pub(crate) fn retire(&mut self, origin: Origin) {
         let slot = self.slot(origin);
         if Some(slot) != self.mine {
-            self.known[usize::from(slot)].retiring = true;
+            let known = &mut self.known[usize::from(slot)];
+            (known.retiring, known.moves) = (true, true);
         }
     }
 
@@ -175,7 +176,7 @@ impl Store {
             }
             if self.table.count_of(key) > 0 && self.is_up_to_date() {
                 let am_first = self.live.iter().all(|id| *id > self.config.me);
-                if known.was_mine || am_first {
+                if known.moves && (known.was_mine || am_first) {
                     self.move_entries(key);
                 }
             } else if self.table.count_of(key) == 0 && self.may_close(key) {
@@ -290,7 +291,8 @@ impl Store {
         if self.table.count_of(slot) == 0 {
             self.close(origin, last);
         } else {
-            self.known[usize::from(slot)].retiring = true;
+            let known = &mut self.known[usize::from(slot)];
+            (known.retiring, known.moves) = (true, true);
         }
     }
 }
