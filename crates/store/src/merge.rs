@@ -138,6 +138,10 @@ impl Store {
             raise(&mut over, slot, seq);
             if let Some(context) = self.contexts.get(&at) {
                 join(&mut over, context);
+                // Other copies of the same write may be under way.
+                if let Some(copy) = context.copy_of {
+                    raise(&mut over, copy.original.0, copy.original.1);
+                }
             }
         }
         for staged in self.staged.iter().filter(|staged| staged.key == key) {
