@@ -405,6 +405,9 @@ impl Store {
             }
             self.announce(batch.fresh, batch.exchanged);
         }
+        while let Some((_, to, way, bytes)) = self.held_out.pop_front_if(|held| held.0 <= mark) {
+            self.outputs.push_back(Output::Send(to, way, bytes));
+        }
         while let Some(staged) = self.staged.pop_front_if(|staged| staged.mark <= mark) {
             self.take_part(staged);
         }
