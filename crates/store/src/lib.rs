@@ -38,6 +38,7 @@ use base::{NodeId, Origin, Rng, Time, Version, Way};
 use exchange::Peer;
 use merge::{Batch, Context, Staged};
 use news::News;
+use stability::Barrier;
 use table::{At, Table};
 
 /// The longest key, in bytes.
@@ -128,6 +129,8 @@ pub struct Store {
     contexts: BTreeMap<At, Context>,
     /// Entries with a context and deletes, until everybody has seen them: since when.
     waiting: BTreeMap<(Slot, u64), (At, Time)>,
+    /// What is about to lose its traces.
+    barrier: Option<Barrier>,
     known: Vec<Known>,
     slots: BTreeMap<Origin, Slot>,
     /// The origin of this life; none before its first write.
@@ -166,6 +169,7 @@ impl Store {
             table: Table::new(),
             contexts: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            barrier: None,
             known: Vec::new(),
             slots: BTreeMap::new(),
             mine: None,

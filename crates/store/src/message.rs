@@ -120,7 +120,7 @@ pub enum Message {
     More(u32, u32),
     /// News that was not asked for.
     News {
-        /// Tell me when it is on your disk.
+        /// Tell me when the first group is on your disk.
         ack: bool,
         /// Up to where the sender has forgotten things: only for who has seen all of that.
         floors: Vec<(Origin, u64)>,
@@ -250,8 +250,15 @@ impl Message {
 }
 
 /// How many bytes an entry takes within its group, at most.
-pub(crate) fn size_of(key: &[u8], value: Option<&[u8]>, over: usize) -> usize {
-    12 + key.len() + value.map_or(0, |v| v.len() + 3) + over * 18
+pub(crate) fn size_of(seq: u64, key: &[u8], value: Option<&[u8]>, over: usize) -> usize {
+    let value = value.map_or(0, |v| number_size(v.len() as u64) + v.len());
+    let head = number_size(seq) + number_size((key.len() as u64) << 2);
+    head + key.len() + value + if over > 0 { 2 + over * 18 } else { 0 }
+}
+
+/// How many bytes a number takes.
+const fn number_size(n: u64) -> usize {
+    ((64 - (n | 1).leading_zeros()) as usize).div_ceil(7)
 }
 
 fn checksum(content: &[u8]) -> u32 {

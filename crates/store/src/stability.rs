@@ -4,6 +4,8 @@
 //! frontier, because it is away for long, may miss what was forgotten meanwhile; the floor tells,
 //! and its next exchange is a reset.
 
+use std::collections::BTreeMap;
+
 use base::{Duration, Origin};
 
 use crate::exchange::Peer;
@@ -18,6 +20,13 @@ const DELETE_MAX: Duration = Duration::from_hours(1);
 const SWEEP: usize = 20_000;
 /// Entries that are copied to the own origin in one sweep.
 const COPIES: usize = 200;
+
+/// What is stable, and what must be here before its traces go.
+#[derive(Clone, Debug)]
+pub(crate) struct Barrier {
+    stable: Vec<(Slot, u64, At)>,
+    wanted: BTreeMap<Slot, Seen>,
+}
 
 impl Store {
     /// An origin's node is gone for good.
@@ -58,20 +67,60 @@ impl Store {
         known.retired.is_some() || known.stable >= seq
     }
 
+    /// In two steps: what is stable now waits until all that anybody claims now is here. A copy of
+    /// what a delete took away may have been made before its maker saw the delete; it must find
+    /// the delete still there.
     fn clear_contexts_and_deletes(&mut self) {
-        let late = |since| self.now.since(since) > DELETE_MAX;
-        let due: Vec<(Slot, u64, At, bool)> = self
-            .waiting
-            .iter()
-            .filter(|&(&dot, &(_, since))| self.is_stable(dot) || late(since))
-            .map(|(&(slot, seq), &(at, since))| (slot, seq, at, late(since)))
-            .take(SWEEP)
-            .collect();
-        for (slot, seq, at, is_late) in due {
-            if self.table.is(at, slot, seq) {
-                self.forget_traces(slot, seq, at, is_late);
+        if let Some(barrier) = self.barrier.take_if(|barrier| {
+            let is_here = |(slot, seen): (&Slot, &Seen)| {
+                let known = &self.known[usize::from(*slot)];
+                known.retired.is_some() || known.durable.covers(seen)
+            };
+            self.staged.is_empty() && barrier.wanted.iter().all(is_here)
+        }) {
+            for (slot, seq, at) in barrier.stable {
+                if self.table.is(at, slot, seq) {
+                    self.forget_traces(slot, seq, at, false);
+                }
             }
         }
+        let late = |since| self.now.since(since) > DELETE_MAX;
+        let overdue: Vec<(Slot, u64, At)> = self
+            .waiting
+            .iter()
+            .filter(|&(_, &(_, since))| late(since))
+            .map(|(&(slot, seq), &(at, _))| (slot, seq, at))
+            .take(SWEEP)
+            .collect();
+        for (slot, seq, at) in overdue {
+            if self.table.is(at, slot, seq) {
+                self.forget_traces(slot, seq, at, true);
+            }
+        }
+        if self.barrier.is_none() {
+            self.barrier = self.raise_barrier();
+        }
+    }
+
+    /// What may be forgotten once everything that is claimed by now is here.
+    fn raise_barrier(&self) -> Option<Barrier> {
+        let stable: Vec<(Slot, u64, At)> = self
+            .waiting
+            .iter()
+            .filter(|&(&dot, _)| self.is_stable(dot))
+            .map(|(&(slot, seq), &(at, _))| (slot, seq, at))
+            .take(SWEEP)
+            .collect();
+        if stable.is_empty() {
+            return None;
+        }
+        let mut wanted: BTreeMap<Slot, Seen> = BTreeMap::new();
+        for peer in self.frontier.iter().filter_map(|id| self.peers.get(id)) {
+            for (slot, seen) in &peer.claims {
+                wanted.entry(*slot).or_default().join(seen);
+            }
+        }
+        Some(Barrier { stable, wanted })
     }
 
     fn forget_traces(&mut self, slot: Slot, seq: u64, at: At, is_late: bool) {
