@@ -14,7 +14,7 @@ use base::{Duration, NodeId, Origin, Time, Way, hash64};
 
 use crate::message::{DecodeError, Marker, Message, Sent, Vector, put_seen, size_of};
 use crate::table::At;
-use crate::{Known, Mutation, Output, Seen, Slot, Store, record};
+use crate::{Known, Mark, Mutation, Output, Seen, Slot, Store, record};
 
 /// Bytes of one part on a stream.
 const PART: usize = 64 << 10;
@@ -387,7 +387,11 @@ impl Store {
             } else {
                 Way::Stream
             };
-            self.outputs.push_back(Output::Send(to, way, encoded));
+            if is_last {
+                self.send_from_disk(to, way, encoded);
+            } else {
+                self.outputs.push_back(Output::Send(to, way, encoded));
+            }
             sending.number += 1;
             if is_last {
                 self.peers.entry(to).or_default().sending = None;
@@ -396,6 +400,20 @@ impl Store {
         }
         sending.moved = self.now;
         self.peers.entry(to).or_default().sending = Some(sending);
+    }
+
+    /// Sends what tells of everything that is held now, once all of that is on disk.
+    fn send_from_disk(&mut self, to: NodeId, way: Way, bytes: Vec<u8>) {
+        let is_changed = !self.batch.learned.is_empty() || !self.batch.writes.is_empty();
+        let mark = if is_changed {
+            Some(Mark(self.mark + 1))
+        } else {
+            self.at_disk.back().map(|(mark, _)| *mark)
+        };
+        match mark {
+            Some(mark) => self.held_out.push_back((mark, to, way, bytes)),
+            None => self.outputs.push_back(Output::Send(to, way, bytes)),
+        }
     }
 
     /// The next entries, grouped, up to the size of a part; and their size.
@@ -455,7 +473,7 @@ impl Store {
                 .collect()
         });
         Marker {
-            vector: cut.unwrap_or_else(|| self.claimed()),
+            vector: cut.unwrap_or_else(|| self.vector()),
             floors: self.floors(),
             live,
         }

@@ -33,7 +33,7 @@ pub use seen::Seen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use base::{NodeId, Origin, Rng, Time, Version};
+use base::{NodeId, Origin, Rng, Time, Version, Way};
 
 use exchange::Peer;
 use merge::{Batch, Context, Staged};
@@ -145,6 +145,8 @@ pub struct Store {
     batch: Batch,
     mark: u64,
     at_disk: VecDeque<(Mark, Batch)>,
+    /// Ends of exchanges that wait for the disk.
+    held_out: VecDeque<(Mark, NodeId, Way, Vec<u8>)>,
     unconfirmed: BTreeSet<u64>,
     peers: BTreeMap<NodeId, Peer>,
     live: Vec<NodeId>,
@@ -180,6 +182,7 @@ impl Store {
             batch: Batch::default(),
             mark: 0,
             at_disk: VecDeque::new(),
+            held_out: VecDeque::new(),
             unconfirmed: BTreeSet::new(),
             peers: BTreeMap::new(),
             live: Vec::new(),

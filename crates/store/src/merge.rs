@@ -138,6 +138,10 @@ impl Store {
             raise(&mut over, slot, seq);
             if let Some(context) = self.contexts.get(&at) {
                 join(&mut over, context);
+                // Other copies of the same write may be under way.
+                if let Some(copy) = context.copy_of {
+                    raise(&mut over, copy.original.0, copy.original.1);
+                }
             }
         }
         for staged in self.staged.iter().filter(|staged| staged.key == key) {
@@ -400,6 +404,9 @@ impl Store {
                 self.acknowledge(node, slot);
             }
             self.announce(batch.fresh, batch.exchanged);
+        }
+        while let Some((_, to, way, bytes)) = self.held_out.pop_front_if(|held| held.0 <= mark) {
+            self.outputs.push_back(Output::Send(to, way, bytes));
         }
         while let Some(staged) = self.staged.pop_front_if(|staged| staged.mark <= mark) {
             self.take_part(staged);

@@ -247,7 +247,8 @@ impl Store {
         let is_equal = |peer: Option<&Peer>| {
             peer.and_then(|peer| peer.claims.get(&slot)) == Some(&known.durable)
         };
-        known.seen == known.durable
+        self.is_up_to_date()
+            && known.seen == known.durable
             && known.seen.beyond().is_empty()
             && self.frontier.iter().all(|id| is_equal(self.peers.get(id)))
     }
