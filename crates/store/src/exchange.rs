@@ -90,10 +90,24 @@ impl Store {
         }
     }
 
-    /// Compares with one live peer.
+    /// Compares with one live peer: every one in turn, in an order that is drawn anew each time, so
+    /// that nobody waits long to hear from anybody.
     pub(crate) fn pull_one(&mut self) {
-        let at = self.rng.below(self.live.len() as u64);
-        let peer = self.live[usize::try_from(at).expect("below a length")];
+        let mut next = None;
+        while let Some(peer) = self.turns.pop() {
+            if self.live.contains(&peer) {
+                next = Some(peer);
+                break;
+            }
+        }
+        let peer = next.unwrap_or_else(|| {
+            self.turns.clone_from(&self.live);
+            for i in (1..self.turns.len()).rev() {
+                let j = self.rng.below(i as u64 + 1);
+                self.turns.swap(i, usize::try_from(j).expect("an index"));
+            }
+            self.turns.pop().expect("somebody is live")
+        });
         let hash = self.hash();
         self.send(peer, Way::Datagram, &Message::Pull(hash));
     }

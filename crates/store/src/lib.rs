@@ -151,6 +151,8 @@ pub struct Store {
     peers: BTreeMap<NodeId, Peer>,
     live: Vec<NodeId>,
     frontier: BTreeSet<NodeId>,
+    /// Who is compared with next, the last first.
+    turns: Vec<NodeId>,
     news: News,
     next_pull: Time,
     next_sweep: Time,
@@ -187,6 +189,7 @@ impl Store {
             peers: BTreeMap::new(),
             live: Vec::new(),
             frontier: BTreeSet::new(),
+            turns: Vec::new(),
             news: News::default(),
             next_pull: Time::ZERO,
             next_sweep: Time::ZERO,
