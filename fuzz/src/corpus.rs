@@ -1,8 +1,9 @@
 //! Valid encodings to start from.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, Time, Wall};
+use base::{Duration, NodeId, Origin, Time, Wall, Way};
 use health::{
     Config, Definition, Finding, Http, Input, Key, Node, Output, Probe, Probed, Reason, Rule,
     Source, Write,
@@ -91,4 +92,129 @@ pub(crate) fn statuses() -> Vec<Piece> {
     pieces.dedup();
     pieces.truncate(64);
     pieces
+}
+
+/// A store that knows a peer and holds something.
+pub(crate) fn store(id: u64) -> store::Store {
+    let config = store::Config::lan(NodeId(id), Origin(id), id);
+    let mut store = store::Store::new(config, Vec::new()).expect("the preset is valid");
+    let peers = store::Input::Peers {
+        live: vec![NodeId(3 - id)],
+        frontier: vec![NodeId(3 - id)],
+    };
+    store.handle(Time(1), peers);
+    store.handle(
+        Time(1),
+        store::Input::Put(b"key".to_vec(), b"value".to_vec()),
+    );
+    store.handle(Time(1), store::Input::Persisted(store::Mark(9)));
+    store
+}
+
+/// What two stores say to each other until they are equal, and some deletes later.
+pub(crate) fn store_messages() -> Vec<Piece> {
+    talk().0
+}
+
+/// What they write down meanwhile: key and content behind each other.
+pub(crate) fn store_records() -> Vec<Piece> {
+    talk().1
+}
+
+fn talk() -> (Vec<Piece>, Vec<Piece>) {
+    let mut stores = [store(1), store(2)];
+    let (mut said, mut written) = (Vec::new(), Vec::new());
+    for round in 0..40_u64 {
+        let now = Time(round * 500_000 + 2);
+        for at in 0..2 {
+            let key = format!("k{}", round % 3).into_bytes();
+            let input = match round % 4 {
+                0 => store::Input::Put(key, vec![7; 9]),
+                3 => store::Input::Delete(key),
+                _ => store::Input::Tick,
+            };
+            let mut inputs = vec![(at, input)];
+            while let Some((at, input)) = inputs.pop() {
+                stores[at].handle(now, input);
+                while let Some(output) = stores[at].poll() {
+                    match output {
+                        store::Output::Send(_, way, bytes) => {
+                            said.push(bytes.clone());
+                            let from = NodeId(at as u64 + 1);
+                            inputs.push((1 - at, store::Input::Received(from, way, bytes)));
+                        }
+                        store::Output::Persist(mark, records) => {
+                            for record in records {
+                                if let Some(content) = record.content {
+                                    written.push([record.key, content].concat());
+                                }
+                            }
+                            inputs.push((at, store::Input::Persisted(mark)));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    said.truncate(80);
+    written.truncate(80);
+    (said, written)
+}
+
+/// Where a node of the corpus is.
+pub(crate) fn address(id: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, id], 7718))
+}
+
+/// A membership that has just begun.
+pub(crate) fn member(id: u8) -> membership::Membership {
+    let me = membership::Member {
+        id: NodeId(u64::from(id)),
+        name: format!("node-{id}").into(),
+        address: address(id),
+        state: membership::State::Alive,
+        incarnation: membership::Incarnation(1_700_000_000_000),
+        meta: membership::Meta {
+            zone: "eu".into(),
+            weight: 1,
+            wire: (1, 1),
+            standing: membership::Standing::Usable,
+        },
+    };
+    let config = membership::Config::lan(me, u64::from(id));
+    membership::Membership::new(config).expect("the preset is valid")
+}
+
+/// What three members say to each other in their first seconds.
+pub(crate) fn membership_packets() -> Vec<Piece> {
+    let mut members = [member(1), member(2), member(3)];
+    let mut said = Vec::new();
+    for round in 0..60_u64 {
+        let now = Time(round * 100_000 + 1);
+        for at in 0..3 {
+            let first = match round {
+                0 => membership::Input::Join(vec![address(1)]),
+                _ => membership::Input::Tick,
+            };
+            let mut inputs = vec![(at, first)];
+            while let Some((at, input)) = inputs.pop() {
+                members[at].handle(now, input);
+                while let Some(output) = members[at].poll() {
+                    if let membership::Output::Send(to, way, bytes) = output {
+                        said.push(bytes.clone());
+                        let lost = round > 40 && way == Way::Datagram;
+                        let peer = (1..=3_u8).position(|id| address(id) == to);
+                        let from = address(u8::try_from(at + 1).expect("three"));
+                        if let Some(peer) = peer.filter(|_| !lost) {
+                            let input = membership::Input::Received(from, way, bytes);
+                            inputs.push((peer, input));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    said.truncate(120);
+    said
 }

@@ -276,6 +276,22 @@ fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
     ))
 }
 
+/// No origin ever writes more: what is greater is no number of ours.
+const SEQ_MAX: u64 = 1 << 56;
+
+/// A number within an origin, so far behind `last`.
+fn seq(r: &mut Reader<'_>, last: u64) -> Result<u64, DecodeError> {
+    let value = last.saturating_add(r.number()?);
+    if value > SEQ_MAX {
+        return Err(DecodeError::TooLong {
+            what: "number of a write",
+            value,
+            most: SEQ_MAX,
+        });
+    }
+    Ok(value)
+}
+
 /// A count of things that take at least `least` bytes each.
 fn count(r: &mut Reader<'_>, what: &'static str, least: usize) -> Result<usize, DecodeError> {
     let value = r.number()?;
@@ -299,11 +315,11 @@ pub(crate) fn put_seen(w: &mut Writer, seen: &Seen) {
 }
 
 fn get_seen(r: &mut Reader<'_>) -> Result<Seen, DecodeError> {
-    let mut seen = Seen::up_to(r.number()?);
+    let mut seen = Seen::up_to(seq(r, 0)?);
     let mut last = seen.prefix();
     for _ in 0..count(r, "ranges", 2)? {
-        let first = last.saturating_add(r.number()?);
-        let until = first.saturating_add(r.number()?);
+        let first = seq(r, last)?;
+        let until = seq(r, first)?;
         seen.add(first.max(1), until);
         last = until;
     }
@@ -322,7 +338,7 @@ fn get_pairs(r: &mut Reader<'_>, what: &'static str) -> Result<Vec<(Origin, u64)
     let count = count(r, what, 9)?;
     let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
-        pairs.push((Origin(fixed(r)?), r.number()?));
+        pairs.push((Origin(fixed(r)?), seq(r, 0)?));
     }
     Ok(pairs)
 }
@@ -381,7 +397,7 @@ fn get_marker(r: &mut Reader<'_>) -> Result<Marker, DecodeError> {
         let mut seqs = Vec::with_capacity(count);
         let mut last = 0_u64;
         for _ in 0..count {
-            last = last.saturating_add(r.number()?);
+            last = seq(r, last)?;
             seqs.push(last);
         }
         live.push((origin, seqs));
@@ -416,7 +432,7 @@ fn get_groups(r: &mut Reader<'_>) -> Result<Vec<(Origin, Vec<Sent>)>, DecodeErro
         let mut entries = Vec::with_capacity(count.min(1 << 16));
         let mut last = 0_u64;
         for _ in 0..count {
-            last = last.saturating_add(r.number()?);
+            last = seq(r, last)?;
             entries.push(get_entry(r, last)?);
         }
         all.push((origin, entries));
@@ -497,7 +513,7 @@ mod tests {
             1_u64..1 << 40,
             prop::collection::vec(any::<u8>(), 1..20),
             prop::option::of(prop::collection::vec(any::<u8>(), 0..20)),
-            prop::collection::vec((any::<u64>().prop_map(Origin), any::<u64>()), 0..3),
+            prop::collection::vec((any::<u64>().prop_map(Origin), 0..SEQ_MAX), 0..3),
             prop::option::of((any::<u64>().prop_map(Origin), any::<u64>(), 1_u64..1 << 20)),
         )
             .prop_map(|(seq, key, value, over, copy_of)| Sent {
@@ -528,7 +544,7 @@ mod tests {
         let origin = || any::<u64>().prop_map(Origin);
         (
             prop::collection::vec((origin(), seen()), 0..4),
-            prop::collection::vec((origin(), any::<u64>()), 0..3),
+            prop::collection::vec((origin(), 0..SEQ_MAX), 0..3),
         )
             .prop_map(|(seen, retired)| Vector { seen, retired })
     }
