@@ -294,7 +294,10 @@ impl Store {
 
     /// The highest number per origin on which something was forgotten, where anything was.
     pub(crate) fn floors(&self) -> Vec<(Origin, u64)> {
-        let some = self.known.iter().filter(|k| k.floor > 0 && k.retired.is_none());
+        let some = self
+            .known
+            .iter()
+            .filter(|k| k.floor > 0 && k.retired.is_none());
         some.map(|known| (known.origin, known.floor)).collect()
     }
 
