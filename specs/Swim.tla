@@ -256,6 +256,11 @@ Right ==
 (* No permanent false death once the network is good.                         *)
 Converges == <>[]Right
 
+(* Those who run are one cluster: no part of them that nobody calls from       *)
+(* outside, and that calls nobody there.                                      *)
+Connected ==
+    \A part \in (SUBSET up) \ {{}, up}: \E n \in part, m \in up \ part: Talk(n, m)
+
 (* All believe the same at last.                                              *)
 Agrees == <>[](\A n, m \in Members: table[n] = table[m])
 

@@ -226,7 +226,10 @@ mod tests {
         for kind in [DependencyKind::Normal, DependencyKind::Development] {
             let fault = import("roundsman-health", "roundsman-agent", kind).fault();
             let said = fault.expect("health must not know the agent");
-            assert!(said.contains("it may import roundsman-base"), "{said}");
+            assert!(
+                said.contains("it may import roundsman-membership"),
+                "{said}"
+            );
         }
     }
 

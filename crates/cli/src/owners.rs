@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::arguments::Owners;
 use crate::failure::Failure;
 use crate::out;
-use crate::table::{pad, plain, rows};
+use crate::table::{cut, plain, rows};
 
 /// What a line of standard input may hold.
 const LINE_MAX: usize = 64 << 10;
@@ -32,11 +32,12 @@ pub(crate) fn owners(owners: &Owners) -> Result<ExitCode, Failure> {
             return Err(Failure::Input(text.to_owned()));
         }
         each_line(input.lock(), |target| answer.target(target))?;
+    } else if owners.targets.iter().any(String::is_empty) {
+        let text = "a target is an empty word; leave it out";
+        return Err(Failure::Input(text.to_owned()));
     } else {
-        owners
-            .targets
-            .iter()
-            .for_each(|target| answer.target(target));
+        let targets = owners.targets.iter();
+        targets.for_each(|target| answer.target(target));
     }
     answer.end();
     Ok(ExitCode::SUCCESS)
@@ -139,8 +140,10 @@ struct Item<'a> {
 struct Answer<'a> {
     members: &'a [Member],
     form: Form,
-    /// How wide the targets' column is.
+    /// How wide the targets' column is; a longer name is shown whole all the same.
     width: usize,
+    /// Where lines are cut: at the edge of a terminal, and nowhere for a program.
+    columns: usize,
     count: usize,
     owned: BTreeMap<&'a str, usize>,
     text: String,
@@ -165,6 +168,10 @@ impl<'a> Answer<'a> {
             members,
             form,
             width: longest.unwrap_or(24).clamp(6, 40),
+            columns: match io::stdout().is_terminal() {
+                true => out::columns(),
+                false => usize::MAX,
+            },
             count: 0,
             owned: BTreeMap::new(),
             text: String::new(),
@@ -185,11 +192,13 @@ impl<'a> Answer<'a> {
             }
             Form::Lines => {
                 if first {
-                    let _ = writeln!(self.text, "{}  OWNERS", pad("TARGET", self.width));
+                    let _ = writeln!(self.text, "{:<1$}  OWNERS", "TARGET", self.width);
                 }
                 let names: Vec<String> = ordered.iter().map(|m| plain(&m.name)).collect();
-                let target = pad(&plain(target), self.width);
-                let _ = writeln!(self.text, "{target}  {}", names.join(" "));
+                let (target, names) = (plain(target), names.join(" "));
+                let line = format!("{target:<0$}  {names}", self.width);
+                self.text += &cut(&line, self.columns);
+                self.text.push('\n');
             }
         }
         if self.count.is_multiple_of(AT_ONCE) {

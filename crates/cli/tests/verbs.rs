@@ -37,18 +37,77 @@ fn owners_are_the_same_from_arguments_and_from_a_list_and_in_any_order() {
     assert_eq!(answer[0]["owners"].as_array().map(Vec::len), Some(3));
     let other_order = roundsman(&["owners", "--members", "c@eu,b=2,a", "--json", "web", "db"]);
     assert_eq!(by_name.out, other_order.out);
-    let binary = env!("CARGO_BIN_EXE_roundsman");
-    let mut child = std::process::Command::new(binary)
-        .args(["owners", "--members", "a,b=2,c@eu", "--json"])
+    let listed = listing(&["a,b=2,c@eu", "--json"], "web\ndb\n");
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), by_name.out);
+}
+
+/// `owners` with a list on its standard input.
+fn listing(arguments: &[&str], list: &str) -> std::process::Output {
+    let mut child = owners_of(arguments);
+    let mut input = child.stdin.take().expect("piped");
+    std::io::Write::write_all(&mut input, list.as_bytes()).expect("it reads");
+    drop(input);
+    child.wait_with_output().expect("it ends")
+}
+
+fn owners_of(arguments: &[&str]) -> std::process::Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_roundsman"))
+        .args(["owners", "--members"])
+        .args(arguments)
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
         .spawn()
-        .expect("it starts");
+        .expect("it starts")
+}
+
+#[test]
+fn owners_prints_a_line_per_target_with_its_name_whole() {
+    let long = "a-name-that-is-much-longer-than-any-column-should-be.example.net";
+    let listed = listing(&["a,b,c@eu"], &format!("web\n{long}\n"));
+    let text = String::from_utf8(listed.stdout).expect("text");
+    let lines: Vec<Vec<&str>> = text
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["TARGET", "OWNERS"]);
+    assert_eq!((lines[1][0], lines[1].len()), ("web", 4));
+    assert_eq!((lines[2][0], lines[2].len()), (long, 4));
+    assert!(listing(&["a"], "").stdout.is_empty());
+    assert_eq!(listing(&["a", "--json"], "").stdout, b"[]\n");
+}
+
+#[test]
+fn a_fifth_member_takes_from_all_and_gives_to_none_in_the_summary() {
+    let list: String = (1..=10_000).map(|n| format!("{n}\n")).collect();
+    let owned = |members: &str| -> Vec<u32> {
+        let text = listing(&[members, "--summary"], &list).stdout;
+        let text = String::from_utf8(text).expect("text");
+        let rows = text.lines().skip(1).map(|l| l.split_whitespace().nth(2));
+        rows.map(|owned| owned.expect("a column").parse().expect("a count"))
+            .collect()
+    };
+    let (four, five) = (owned("a,b,c,d"), owned("a,b,c,d,e"));
+    assert_eq!((four.len(), four.iter().sum::<u32>()), (4, 10_000));
+    assert_eq!((five.len(), five.iter().sum::<u32>()), (5, 10_000));
+    assert!(
+        four.iter().zip(&five).all(|(before, after)| after < before),
+        "{four:?} {five:?}"
+    );
+}
+
+#[test]
+fn a_reader_of_owners_that_goes_away_ends_it_quietly() {
+    let mut child = owners_of(&["a,b"]);
     let mut input = child.stdin.take().expect("piped");
-    std::io::Write::write_all(&mut input, b"web\ndb\n").expect("it reads");
+    drop(child.stdout.take());
+    // It ends somewhere in the list; then nobody takes the rest.
+    let list: String = (1..=100_000).map(|n| format!("{n}\n")).collect();
+    let _ = std::io::Write::write_all(&mut input, list.as_bytes());
     drop(input);
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), by_name.out);
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
 }
 
 #[test]
@@ -59,6 +118,11 @@ fn owners_names_what_is_wrong_with_the_members() {
         assert!(ended.err.contains("--members"), "{wrong}: {ended:?}");
     }
     assert_eq!(roundsman(&["owners", "web"]).code, 2);
+    assert_eq!(roundsman(&["owners", "--members", "a", ""]).code, 2);
+    let listed = listing(&["a"], &format!("web\n{}\n", "x".repeat(70_000)));
+    let said = String::from_utf8_lossy(&listed.stderr);
+    assert_eq!(listed.status.code(), Some(2), "{said}");
+    assert!(said.contains("line 2"), "{said}");
 }
 
 /// A node whose five targets come in three pages.

@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// Broken once: with 32 bits after the point, small draws were wrong by a part in 500.
+    /// Broken once: without the straight lines between the steps of the table.
     #[test]
     fn small_draws_which_win_are_right_to_a_two_thousandth_of_themselves() {
         let mut rng = base::Rng::new(2);

@@ -1,14 +1,24 @@
 //! What the courses of each kind reach, and which promises break on how many seeds.
 //!
-//! `cargo run -p roundsman-sim --example store_census -- 500 [first seed]`
+//! `cargo run -p roundsman-sim --example store_census -- 500 [first seed]`, or with
+//! `show Deletes 17` one broken course, cut down, with its trace.
 #![expect(clippy::print_stdout, reason = "a tool for people")]
 
 use std::collections::BTreeMap;
 
-use sim::store::{Course, Kind, run};
+use sim::store::{Course, Kind, cut_down, run};
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|first| first == "show").is_some() {
+        let name = arguments.next().unwrap_or_default();
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| format!("{kind:?}") == name)
+            .expect("a kind of course");
+        let seed = arguments.next().and_then(|seed| seed.parse().ok());
+        return show(&Course::draw(kind, seed.expect("a seed")));
+    }
     let mut number = |default| match arguments.next() {
         Some(text) => text.parse().expect("a number"),
         None => default,
@@ -42,5 +52,29 @@ fn main() {
             let text: String = first.to_string().chars().take(400).collect();
             println!("  {count} seeds, first {seed}: {text}");
         }
+    }
+}
+
+fn show(course: &Course) {
+    let Some(broken) = run(course, |_| {}, 0).broken else {
+        println!("nothing broke");
+        return;
+    };
+    let least = cut_down(course, |_| {}, broken.promise);
+    let again = run(&least, |_| {}, 1_000_000);
+    for (at, fault) in &least.plan.faults {
+        println!("{at} {fault:?}");
+    }
+    println!("retention {:?}, push {}", least.retention, least.push);
+    let trace = again.trace.to_string();
+    let says = |line: &&str| !line.ends_with("Ticked") && !line.ends_with("Datagram, 22)");
+    for line in trace.lines().filter(says) {
+        println!("{line}");
+    }
+    for (host, view) in again.views.iter().enumerate() {
+        println!("host {host}: {view:?}");
+    }
+    if let Some(broken) = again.broken {
+        println!("{broken}");
     }
 }

@@ -32,6 +32,8 @@ const ANSWER_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Peer {
     /// What it claims to have on disk, by slot.
     pub(crate) claims: BTreeMap<Slot, Seen>,
+    /// Whether, since it can be talked to, everything that it had was here once.
+    pub(crate) is_met: bool,
     sending: Option<Sending>,
     receiving: Option<Receiving>,
 }
@@ -108,7 +110,7 @@ impl Store {
             let known = &self.known[usize::from(*slot)];
             let mut w = Writer::new();
             w.raw(&origin.0.to_le_bytes());
-            match known.retired {
+            match known.closed() {
                 Some(last) => w.number(last),
                 None if self.claim(known).last() == 0 => continue,
                 None => put_seen(&mut w, self.claim(known)),
@@ -179,6 +181,13 @@ impl Store {
         }
         let claims = self.claims_now();
         self.peer_claims(from, claims);
+        self.met(from);
+    }
+
+    fn met(&mut self, from: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.is_met = true;
+        }
     }
 
     fn claims_now(&self) -> BTreeMap<Slot, Seen> {
@@ -250,6 +259,9 @@ impl Store {
             slot.is_none_or(|&slot| self.known[usize::from(slot)].retired.is_none())
         });
         self.peer_claims(from, has.clone());
+        if !knows_more {
+            self.met(from);
+        }
         if lacks {
             self.begin(from, exchange, has);
         }
@@ -396,7 +408,7 @@ impl Store {
             }
             let origin = self.known[usize::from(slot)].origin;
             let over = self.contexts.get(&at).map_or(0, |c| c.over.len() + 1);
-            bytes += size_of(self.table.key(at), self.table.value(at), over);
+            bytes += size_of(seq, self.table.key(at), self.table.value(at), over);
             match groups.last_mut() {
                 Some((last, group)) if *last == origin => group.push(self.entry(at)),
                 _ => {
@@ -526,6 +538,7 @@ impl Store {
             self.adopt_retired(origin, last);
         }
         self.peer_claims(from, has);
+        self.met(from);
     }
 
     /// Drops whatever the sender has seen and does not hold any more.

@@ -28,7 +28,7 @@ mod tests;
 
 pub use config::{Config, ConfigError, Mutation};
 pub use input::{Input, Mark, Output, Record};
-pub use message::{DecodeError, Marker, Message, Sent, Vector, WIRE_VERSION};
+pub use message::{CopyOf, DecodeError, Marker, Message, Sent, Vector, WIRE_VERSION};
 pub use seen::Seen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +38,7 @@ use base::{NodeId, Origin, Rng, Time, Version};
 use exchange::Peer;
 use merge::{Batch, Context, Staged};
 use news::News;
+use stability::Barrier;
 use table::{At, Table};
 
 /// The longest key, in bytes.
@@ -54,6 +55,8 @@ pub struct Held<'a> {
     pub value: Option<&'a [u8]>,
     /// How many dots of others its context still names.
     pub context: usize,
+    /// The write that this one only copies, and how often it was moved.
+    pub copy_of: Option<(Version, u64)>,
 }
 
 /// What was counted, for metrics.
@@ -101,10 +104,19 @@ struct Known {
     stable: u64,
     /// Its last number, once it is closed.
     retired: Option<u64>,
+    /// Whether the disk says so too.
+    is_closed: bool,
     /// Its entries are to be moved to other origins, and then it is closed.
     retiring: bool,
     /// It was this node's in an earlier life.
     was_mine: bool,
+}
+
+impl Known {
+    /// The last number, once the disk knows that it is closed.
+    fn closed(&self) -> Option<u64> {
+        self.retired.filter(|_| self.is_closed)
+    }
 }
 
 /// One node's copy.
@@ -117,12 +129,16 @@ pub struct Store {
     contexts: BTreeMap<At, Context>,
     /// Entries with a context and deletes, until everybody has seen them: since when.
     waiting: BTreeMap<(Slot, u64), (At, Time)>,
+    /// What is about to lose its traces.
+    barrier: Option<Barrier>,
     known: Vec<Known>,
     slots: BTreeMap<Origin, Slot>,
     /// The origin of this life; none before its first write.
     mine: Option<Slot>,
     last_seq: u64,
     staged: VecDeque<Staged>,
+    /// Copies of writes that were superseded here before they came.
+    outdated: VecDeque<(At, Slot, u64)>,
     batch: Batch,
     mark: u64,
     at_disk: VecDeque<(Mark, Batch)>,
@@ -151,11 +167,13 @@ impl Store {
             table: Table::new(),
             contexts: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            barrier: None,
             known: Vec::new(),
             slots: BTreeMap::new(),
             mine: None,
             last_seq: 0,
             staged: VecDeque::new(),
+            outdated: VecDeque::new(),
             batch: Batch::default(),
             mark: 0,
             at_disk: VecDeque::new(),
@@ -300,13 +318,13 @@ impl Store {
     /// What this node has seen.
     #[must_use]
     pub fn vector(&self) -> Vector {
-        self.vector_of(|known| known.seen.clone())
+        self.vector_of(|known| known.seen.clone(), |known| known.retired)
     }
 
     /// What this node claims to have seen: as much of [`Self::vector`] as is on disk.
     #[must_use]
     pub fn claimed(&self) -> Vector {
-        self.vector_of(|known| self.claim(known).clone())
+        self.vector_of(|known| self.claim(known).clone(), Known::closed)
     }
 
     /// The highest number of an origin on which something was forgotten here.
@@ -341,36 +359,47 @@ impl Store {
     }
 
     fn held(&self, at: At) -> Held<'_> {
+        let context = self.contexts.get(&at);
+        let copy_of = context.and_then(|context| context.copy_of);
         Held {
             version: self.version_of(at),
             value: self.table.value(at),
-            context: self.contexts.get(&at).map_or(0, |c| c.over.len()),
+            context: context.map_or(0, |context| context.over.len()),
+            copy_of: copy_of.map(|copy| {
+                let (origin, seq) = self.named(copy.original);
+                (Version { origin, seq }, copy.times)
+            }),
         }
     }
 
     fn version_of(&self, at: At) -> Version {
-        let (slot, seq) = self.table.dot(at);
-        let origin = self.known[usize::from(slot)].origin;
+        let (origin, seq) = self.named(self.table.dot(at));
         Version { origin, seq }
     }
 
-    fn vector_of(&self, of: impl Fn(&Known) -> Seen) -> Vector {
-        let known = |slot: &Slot| &self.known[usize::from(*slot)];
-        let open = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| known(slot).retired.is_none());
-        let retired = self
-            .slots
-            .iter()
-            .filter_map(|(origin, slot)| Some((*origin, known(slot).retired?)));
-        Vector {
-            seen: open
-                .map(|(origin, slot)| (*origin, of(known(slot))))
-                .filter(|(_, seen)| seen.last() > 0)
-                .collect(),
-            retired: retired.collect(),
+    /// A dot as every node knows it.
+    fn named(&self, (slot, seq): (Slot, u64)) -> (Origin, u64) {
+        (self.known[usize::from(slot)].origin, seq)
+    }
+
+    fn vector_of(
+        &self,
+        of: impl Fn(&Known) -> Seen,
+        closed: impl Fn(&Known) -> Option<u64>,
+    ) -> Vector {
+        let mut vector = Vector::default();
+        for (&origin, &slot) in &self.slots {
+            let known = &self.known[usize::from(slot)];
+            if let Some(last) = closed(known) {
+                vector.retired.push((origin, last));
+                continue;
+            }
+            let seen = of(known);
+            if seen.last() > 0 {
+                vector.seen.push((origin, seen));
+            }
         }
+        vector
     }
 
     /// What may be claimed of an origin.

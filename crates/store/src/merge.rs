@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base::{NodeId, Origin, Version, hash64};
 
-use crate::message::Sent;
+use crate::message::{CopyOf, Sent};
 use crate::table::At;
 use crate::{KEY_MAX, Mark, Mutation, Output, Record, Seen, Slot, Store, VALUE_MAX, record};
 
@@ -18,8 +18,15 @@ use crate::{KEY_MAX, Mark, Mutation, Output, Record, Seen, Slot, Store, VALUE_MA
 pub(crate) struct Context {
     /// At most one per origin: with all smaller numbers under the same key.
     pub(crate) over: Vec<(Slot, u64)>,
-    /// The dot of which this is only a copy.
-    pub(crate) copy_of: Option<(Slot, u64)>,
+    /// The dot of which this is only a copy, for good.
+    pub(crate) copy_of: Option<Copied>,
+}
+
+/// What a copy copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copied {
+    pub(crate) original: (Slot, u64),
+    pub(crate) times: u64,
 }
 
 /// An own write on its way to the disk.
@@ -43,6 +50,8 @@ pub(crate) struct Batch {
     pub(crate) touched: BTreeSet<Slot>,
     /// To be pushed on: who it came from.
     pub(crate) fresh: Vec<(Slot, u64, Option<NodeId>)>,
+    /// Origins that are closed.
+    pub(crate) closed: Vec<Slot>,
     /// Who wants to know that it is on disk.
     pub(crate) acks: BTreeSet<(NodeId, Slot)>,
     /// Whether all of this came in an exchange.
@@ -69,17 +78,36 @@ impl Store {
 
     /// Writes what an entry holds once more under the own origin, as a copy of it.
     pub(crate) fn copy(&mut self, at: At) {
-        let (slot, seq) = self.table.dot(at);
+        let context = self.context_of_copy(at);
         let key = self.table.key(at).to_vec();
         let value = self.table.value(at).map(<[u8]>::to_vec);
+        self.stage(key, value, context);
+    }
+
+    /// Writes `best` once more, or a delete when nothing else is there, over one more dot.
+    pub(crate) fn write_over(&mut self, key: Vec<u8>, best: Option<At>, (slot, seq): (Slot, u64)) {
+        let mut context = best.map_or_else(Context::default, |at| self.context_of_copy(at));
+        raise(&mut context.over, slot, seq);
+        let value = best.and_then(|at| self.table.value(at)).map(<[u8]>::to_vec);
+        self.stage(key, value, context);
+    }
+
+    fn context_of_copy(&self, at: At) -> Context {
+        let (slot, seq) = self.table.dot(at);
         let old = self.contexts.get(&at).cloned().unwrap_or_default();
         let mut over = old.over;
         raise(&mut over, slot, seq);
-        let context = Context {
+        let copy = old.copy_of.unwrap_or(Copied {
+            original: (slot, seq),
+            times: 0,
+        });
+        Context {
             over,
-            copy_of: Some(old.copy_of.unwrap_or((slot, seq))),
-        };
-        self.stage(key, value, context);
+            copy_of: Some(Copied {
+                times: copy.times + 1,
+                ..copy
+            }),
+        }
     }
 
     fn stage(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, mut context: Context) {
@@ -167,15 +195,37 @@ impl Store {
         self.counters.new += 1;
         self.batch.learned.push((slot, sent.seq, sent.seq));
         let context = self.context_of(sent);
+        let is_outdated = self.is_outdated(&sent.key, &context);
         if self.place(slot, sent.seq, &sent.key, sent.value.as_deref(), context) {
             self.batch.fresh.push((slot, sent.seq, Some(from)));
             let at = self.waiting_or_newest(slot, sent.seq, &sent.key);
             self.write_entry(at);
+            if is_outdated {
+                self.outdated.push_back((at, slot, sent.seq));
+            }
         } else {
             self.note_gone(slot, sent.seq, sent.seq);
         }
         self.batch.changed.insert(sent.key.clone());
         true
+    }
+
+    /// Whether this is a copy of a write that was seen here, and neither it nor another copy of it
+    /// is left: it was superseded.
+    fn is_outdated(&self, key: &[u8], context: &Context) -> bool {
+        let Some(copy) = context.copy_of else {
+            return false;
+        };
+        let (slot, seq) = copy.original;
+        let known = &self.known[usize::from(slot)];
+        let is_seen = known
+            .retired
+            .map_or_else(|| known.seen.has(seq), |last| seq <= last);
+        let is_same = |at: At| {
+            let theirs = self.contexts.get(&at).and_then(|context| context.copy_of);
+            self.table.is(at, slot, seq) || theirs.is_some_and(|t| t.original == copy.original)
+        };
+        is_seen && !self.table.under(key).any(is_same)
     }
 
     fn waiting_or_newest(&self, slot: Slot, seq: u64, key: &[u8]) -> At {
@@ -200,21 +250,22 @@ impl Store {
         for at in self.table.under(key).collect::<Vec<_>>() {
             let theirs = self.contexts.get(&at).cloned().unwrap_or_default();
             let dot = self.table.dot(at);
-            if covers((slot, seq), &context, dot, &theirs, ignores) {
+            if self.covers((slot, seq), &context, dot, &theirs, ignores) {
                 self.drop_entry(at);
             } else {
-                is_superseded |= covers(dot, &theirs, (slot, seq), &context, ignores);
+                is_superseded |= self.covers(dot, &theirs, (slot, seq), &context, ignores);
             }
         }
         if is_superseded {
             return false;
         }
         let at = self.table.insert(slot, seq, key, value);
-        let has_context = !context.over.is_empty() || context.copy_of.is_some();
+        let overrides = !context.over.is_empty();
+        let has_context = overrides || context.copy_of.is_some();
         if has_context && self.config.mutation != Some(Mutation::ContextClearedEarly) {
             self.contexts.insert(at, context);
         }
-        if value.is_none() || has_context {
+        if value.is_none() || overrides {
             self.waiting.insert((slot, seq), (at, self.now));
         }
         true
@@ -260,13 +311,15 @@ impl Store {
     }
 
     fn sent(&self, seq: u64, key: &[u8], value: Option<&[u8]>, context: &Context) -> Sent {
-        let named = |&(slot, seq): &(Slot, u64)| (self.known[usize::from(slot)].origin, seq);
         Sent {
             seq,
             key: key.to_vec(),
             value: value.map(<[u8]>::to_vec),
-            over: context.over.iter().map(named).collect(),
-            copy_of: context.copy_of.as_ref().map(named),
+            over: context.over.iter().map(|&dot| self.named(dot)).collect(),
+            copy_of: context.copy_of.map(|copy| CopyOf {
+                original: self.named(copy.original),
+                times: copy.times,
+            }),
         }
     }
 
@@ -276,7 +329,10 @@ impl Store {
             let slot = self.slot(origin);
             raise(&mut over, slot, seq);
         }
-        let copy_of = sent.copy_of.map(|(origin, seq)| (self.slot(origin), seq));
+        let copy_of = sent.copy_of.map(|copy| Copied {
+            original: (self.slot(copy.original.0), copy.original.1),
+            times: copy.times,
+        });
         Context { over, copy_of }
     }
 
@@ -334,6 +390,9 @@ impl Store {
             for &(slot, first, last) in &batch.learned {
                 self.known[usize::from(slot)].durable.add(first, last);
             }
+            for slot in batch.closed {
+                self.known[usize::from(slot)].is_closed = true;
+            }
             for key in batch.changed {
                 self.outputs.push_back(Output::Changed(key));
             }
@@ -381,31 +440,37 @@ impl Store {
         let version = Version { origin, seq };
         self.outputs.push_back(Output::Confirmed(version));
     }
-}
 
-/// Whether the write `dot` with `context` supersedes `other` with `theirs` under the same key.
-fn covers(
-    dot: (Slot, u64),
-    context: &Context,
-    other: (Slot, u64),
-    theirs: &Context,
-    ignores_contexts: bool,
-) -> bool {
-    let is_over = |(slot, seq): (Slot, u64)| {
-        (dot.0 == slot && dot.1 > seq)
-            || (!ignores_contexts
-                && context
-                    .over
-                    .iter()
-                    .any(|&(o, most)| o == slot && most >= seq))
-    };
-    if is_over(other) {
-        return true;
+    /// Whether the write `dot` with `context` supersedes `other` with `theirs` under the same key.
+    fn covers(
+        &self,
+        dot: (Slot, u64),
+        context: &Context,
+        other: (Slot, u64),
+        theirs: &Context,
+        ignores_contexts: bool,
+    ) -> bool {
+        let is_over = |(slot, seq): (Slot, u64)| {
+            (dot.0 == slot && dot.1 > seq)
+                || (!ignores_contexts
+                    && context
+                        .over
+                        .iter()
+                        .any(|&(o, most)| o == slot && most >= seq))
+        };
+        let Some(copy) = theirs.copy_of else {
+            return is_over(other);
+        };
+        // Of two copies of one write the one that moved more often stays, on every node; a copy
+        // goes with its original.
+        match context
+            .copy_of
+            .filter(|mine| mine.original == copy.original)
+        {
+            Some(mine) => (mine.times, self.named(dot)) > (copy.times, self.named(other)),
+            None => is_over(other) || is_over(copy.original),
+        }
     }
-    // Of two copies of one write the greater dot stays; a copy goes with its original.
-    theirs.copy_of.is_some_and(|original| {
-        is_over(original) || (context.copy_of == Some(original) && dot > other)
-    })
 }
 
 /// Notes that everything of `slot` up to `seq` is overridden.

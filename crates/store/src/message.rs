@@ -63,8 +63,17 @@ pub struct Sent {
     pub value: Option<Vec<u8>>,
     /// The dots of other origins that it overrides, with all smaller numbers under this key.
     pub over: Vec<(Origin, u64)>,
-    /// The dot that this write only copies, when its node moved it to an origin of its own.
-    pub copy_of: Option<(Origin, u64)>,
+    /// Whose copy this write is, when a node only moved an entry to an origin of its own.
+    pub copy_of: Option<CopyOf>,
+}
+
+/// What a write copies: it is superseded by whatever supersedes the original.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyOf {
+    /// The write that somebody meant.
+    pub original: (Origin, u64),
+    /// How many moves ago; of two copies the one that moved more often stays.
+    pub times: u64,
 }
 
 /// The end of an exchange.
@@ -111,7 +120,7 @@ pub enum Message {
     More(u32, u32),
     /// News that was not asked for.
     News {
-        /// Tell me when it is on your disk.
+        /// Tell me when the first group is on your disk.
         ack: bool,
         /// Up to where the sender has forgotten things: only for who has seen all of that.
         floors: Vec<(Origin, u64)>,
@@ -241,8 +250,15 @@ impl Message {
 }
 
 /// How many bytes an entry takes within its group, at most.
-pub(crate) fn size_of(key: &[u8], value: Option<&[u8]>, over: usize) -> usize {
-    12 + key.len() + value.map_or(0, |v| v.len() + 3) + over * 18
+pub(crate) fn size_of(seq: u64, key: &[u8], value: Option<&[u8]>, over: usize) -> usize {
+    let value = value.map_or(0, |v| number_size(v.len() as u64) + v.len());
+    let head = number_size(seq) + number_size((key.len() as u64) << 2);
+    head + key.len() + value + if over > 0 { 2 + over * 18 } else { 0 }
+}
+
+/// How many bytes a number takes.
+const fn number_size(n: u64) -> usize {
+    ((64 - (n | 1).leading_zeros()) as usize).div_ceil(7)
 }
 
 fn checksum(content: &[u8]) -> u32 {
@@ -423,7 +439,12 @@ pub(crate) fn put_entry(w: &mut Writer, entry: &Sent) {
     }
     if has_context {
         put_pairs(w, &entry.over);
-        put_pairs(w, entry.copy_of.as_slice());
+        let times = entry.copy_of.map_or(0, |copy| copy.times);
+        w.number(times);
+        if let Some(copy) = entry.copy_of {
+            w.raw(&copy.original.0.0.to_le_bytes());
+            w.number(copy.original.1);
+        }
     }
 }
 
@@ -450,7 +471,11 @@ pub(crate) fn get_entry(r: &mut Reader<'_>, seq: u64) -> Result<Sent, DecodeErro
     let (mut over, mut copy_of) = (Vec::new(), None);
     if head & HAS_CONTEXT != 0 {
         over = get_pairs(r, "context")?;
-        copy_of = get_pairs(r, "copied dots")?.first().copied();
+        let times = r.number()?;
+        if times > 0 {
+            let original = (Origin(fixed(r)?), r.number()?);
+            copy_of = Some(CopyOf { original, times });
+        }
     }
     Ok(Sent {
         seq,
@@ -473,14 +498,17 @@ mod tests {
             prop::collection::vec(any::<u8>(), 1..20),
             prop::option::of(prop::collection::vec(any::<u8>(), 0..20)),
             prop::collection::vec((any::<u64>().prop_map(Origin), any::<u64>()), 0..3),
-            prop::option::of((any::<u64>().prop_map(Origin), any::<u64>())),
+            prop::option::of((any::<u64>().prop_map(Origin), any::<u64>(), 1_u64..1 << 20)),
         )
             .prop_map(|(seq, key, value, over, copy_of)| Sent {
                 seq,
                 key,
                 value,
                 over,
-                copy_of,
+                copy_of: copy_of.map(|(origin, seq, times)| CopyOf {
+                    original: (origin, seq),
+                    times,
+                }),
             })
     }
 

@@ -5,7 +5,7 @@
 //! number of times. When more waits than datagrams carry well, or waits too long, pushing stops
 //! and peers are asked to compare instead, which moves it over streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Duration, NodeId, Origin, Time, Way};
 
@@ -17,6 +17,8 @@ use crate::{Seen, Slot, Store};
 const BACKLOG_BYTES: usize = 32 << 10;
 /// What has waited longer is better compared.
 const BACKLOG_AGE: Duration = Duration::from_secs(2);
+/// Bytes before the entries of one origin, at most.
+const GROUP_BYTES: usize = 11;
 /// Bytes of one floor on the wire, at most for numbers below 2³⁵.
 const FLOOR_BYTES: usize = 13;
 /// Datagrams to one peer in one round.
@@ -72,7 +74,7 @@ impl Store {
                 continue;
             };
             let over = self.contexts.get(&at).map_or(0, |c| c.over.len() + 1);
-            let size = size_of(self.table.key(at), self.table.value(at), over);
+            let size = size_of(seq, self.table.key(at), self.table.value(at), over);
             let piece = Piece {
                 at,
                 left,
@@ -111,7 +113,7 @@ impl Store {
         }
         let nodes = self.live.len() + 1;
         let digits = (1..).find(|&d| 10_usize.pow(d) > nodes).unwrap_or(9);
-        4 * digits as usize
+        4 + 2 * digits as usize
     }
 
     /// Sends what waits, when its round has come.
@@ -155,6 +157,7 @@ impl Store {
         let head = 18 + floors.len() * FLOOR_BYTES;
         let room = self.config.packet_size.saturating_sub(head);
         let mut packets: Vec<(Vec<(Slot, u64)>, bool)> = Vec::new();
+        let mut origins = BTreeSet::new();
         let mut used = room;
         // What was sent least goes first.
         let mut order: Vec<((Slot, u64), Piece)> =
@@ -165,19 +168,23 @@ impl Store {
             if piece.from == Some(peer) || !self.table.is(piece.at, slot, seq) {
                 continue;
             }
-            // Every origin's head is counted with each entry: an upper bound.
-            let size = piece.size + 10;
-            if size > room {
+            if piece.size + GROUP_BYTES > room {
                 continue;
             }
-            if used + size > room {
+            let head = |origins: &BTreeSet<Slot>| match origins.contains(&slot) {
+                true => 0,
+                false => GROUP_BYTES,
+            };
+            if used + piece.size + head(&origins) > room {
                 if packets.len() == DATAGRAMS {
                     break;
                 }
                 packets.push((Vec::new(), false));
+                origins.clear();
                 used = 0;
             }
-            used += size;
+            used += piece.size + head(&origins);
+            origins.insert(slot);
             let (packet, asks) = packets.last_mut().expect("one was just made");
             packet.push(dot);
             *asks |= piece.is_new && Some(slot) == self.mine && may_ask;
@@ -189,7 +196,12 @@ impl Store {
                     piece.is_new &= !ack;
                 }
             }
-            let entries = self.grouped(dots);
+            let mut entries = self.grouped(dots);
+            if let Some(mine) = self.mine.filter(|_| ack) {
+                // The first group is the one that is acknowledged.
+                let mine = self.known[usize::from(mine)].origin;
+                entries.sort_by_key(|(origin, _)| *origin != mine);
+            }
             let floors = floors.to_vec();
             let news = Message::News {
                 ack,
@@ -256,12 +268,12 @@ impl Store {
         for (origin, floor) in floors {
             self.raise_floor(origin, floor);
         }
-        for (origin, group) in entries {
+        for (n, (origin, group)) in entries.iter().enumerate() {
             let mut is_new = false;
             for sent in group {
                 is_new |= self.merge(*origin, sent, from);
             }
-            if ack {
+            if ack && n == 0 {
                 let slot = self.slot(*origin);
                 if is_new {
                     self.batch.acks.insert((from, slot));

@@ -109,7 +109,7 @@ impl Store {
                     known.gone_written = true;
                 }
                 FLOOR => known.floor = n,
-                RETIRED => known.retired = Some(n),
+                RETIRED => (known.retired, known.is_closed) = (Some(n), true),
                 other => return Err(wrong(format!("its kind is {other}"))),
             }
         }

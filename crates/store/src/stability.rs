@@ -4,6 +4,8 @@
 //! frontier, because it is away for long, may miss what was forgotten meanwhile; the floor tells,
 //! and its next exchange is a reset.
 
+use std::collections::BTreeMap;
+
 use base::{Duration, Origin};
 
 use crate::exchange::Peer;
@@ -19,6 +21,13 @@ const SWEEP: usize = 20_000;
 /// Entries that are copied to the own origin in one sweep.
 const COPIES: usize = 200;
 
+/// What is stable, and what must be here before its traces go.
+#[derive(Clone, Debug)]
+pub(crate) struct Barrier {
+    stable: Vec<(Slot, u64, At)>,
+    wanted: BTreeMap<Slot, Seen>,
+}
+
 impl Store {
     /// An origin's node is gone for good.
     pub(crate) fn retire(&mut self, origin: Origin) {
@@ -32,6 +41,7 @@ impl Store {
         self.settle();
         self.clear_contexts_and_deletes();
         self.move_and_close();
+        self.supersede_outdated();
     }
 
     /// Computes what is stable.
@@ -57,38 +67,79 @@ impl Store {
         known.retired.is_some() || known.stable >= seq
     }
 
+    /// In two steps: what is stable now waits until all that anybody claims now is here. A copy of
+    /// what a delete took away may have been made before its maker saw the delete; it must find
+    /// the delete still there.
     fn clear_contexts_and_deletes(&mut self) {
-        let late = |since| self.now.since(since) > DELETE_MAX;
-        let due: Vec<(Slot, u64, At, bool)> = self
-            .waiting
-            .iter()
-            .filter(|&(&dot, &(_, since))| self.is_stable(dot) || late(since))
-            .map(|(&(slot, seq), &(at, since))| (slot, seq, at, late(since)))
-            .take(SWEEP)
-            .collect();
-        for (slot, seq, at, is_late) in due {
-            if self.table.is(at, slot, seq) {
-                self.forget_traces(slot, seq, at, is_late);
+        if let Some(barrier) = self.barrier.take_if(|barrier| {
+            let is_here = |(slot, seen): (&Slot, &Seen)| {
+                let known = &self.known[usize::from(*slot)];
+                known.retired.is_some() || known.durable.covers(seen)
+            };
+            self.staged.is_empty() && barrier.wanted.iter().all(is_here)
+        }) {
+            for (slot, seq, at) in barrier.stable {
+                if self.table.is(at, slot, seq) {
+                    self.forget_traces(slot, seq, at, false);
+                }
             }
         }
+        let late = |since| self.now.since(since) > DELETE_MAX;
+        let overdue: Vec<(Slot, u64, At)> = self
+            .waiting
+            .iter()
+            .filter(|&(_, &(_, since))| late(since))
+            .map(|(&(slot, seq), &(at, _))| (slot, seq, at))
+            .take(SWEEP)
+            .collect();
+        for (slot, seq, at) in overdue {
+            if self.table.is(at, slot, seq) {
+                self.forget_traces(slot, seq, at, true);
+            }
+        }
+        if self.barrier.is_none() {
+            self.barrier = self.raise_barrier();
+        }
+    }
+
+    /// What may be forgotten once everything that is claimed by now is here.
+    fn raise_barrier(&self) -> Option<Barrier> {
+        let stable: Vec<(Slot, u64, At)> = self
+            .waiting
+            .iter()
+            .filter(|&(&dot, _)| self.is_stable(dot))
+            .map(|(&(slot, seq), &(at, _))| (slot, seq, at))
+            .take(SWEEP)
+            .collect();
+        if stable.is_empty() {
+            return None;
+        }
+        let mut wanted: BTreeMap<Slot, Seen> = BTreeMap::new();
+        for peer in self.frontier.iter().filter_map(|id| self.peers.get(id)) {
+            for (slot, seen) in &peer.claims {
+                wanted.entry(*slot).or_default().join(seen);
+            }
+        }
+        Some(Barrier { stable, wanted })
     }
 
     fn forget_traces(&mut self, slot: Slot, seq: u64, at: At, is_late: bool) {
         let origin = self.known[usize::from(slot)].origin;
         let is_delete = self.table.value(at).is_none();
-        if let Some(context) = self.contexts.get(&at) {
+        let over = self.contexts.get(&at).map(|context| context.over.clone());
+        if let Some(over) = over.filter(|over| !over.is_empty()) {
             // What was overridden must be known to all as well: then it can't come back either.
-            let mut over = context.over.iter().chain(&context.copy_of);
-            let is_settled = self.is_stable((slot, seq)) && over.all(|&dot| self.is_stable(dot));
+            let is_settled =
+                self.is_stable((slot, seq)) && over.iter().all(|&dot| self.is_stable(dot));
             let is_overdue = is_late && is_delete;
             if !is_settled && !is_overdue {
                 return;
             }
-            let context = self.contexts.remove(&at).expect("it was just looked at");
+            self.clear_context(at);
             self.write_entry(at);
             self.raise_floor(origin, seq);
             // Whoever lacks what was overridden would take it for news.
-            for (over, most) in context.over.into_iter().chain(context.copy_of) {
+            for (over, most) in over {
                 let origin = self.known[usize::from(over)].origin;
                 self.raise_floor(origin, most);
             }
@@ -102,6 +153,17 @@ impl Store {
         self.drop_entry(at);
     }
 
+    /// What an entry overrides is forgotten. What it copies is not: a write over the original may
+    /// come at any time, and must mean the same on every node.
+    fn clear_context(&mut self, at: At) {
+        if let Some(context) = self.contexts.get_mut(&at) {
+            context.over.clear();
+            if context.copy_of.is_none() {
+                self.contexts.remove(&at);
+            }
+        }
+    }
+
     /// Moves the entries of origins that are to be closed, and closes those that are empty.
     fn move_and_close(&mut self) {
         for slot in 0..self.known.len() {
@@ -111,16 +173,23 @@ impl Store {
             if !known.retiring || known.retired.is_some() || is_mine {
                 continue;
             }
-            if self.table.count_of(key) > 0 {
+            if self.table.count_of(key) > 0 && self.is_up_to_date() {
                 let am_first = self.live.iter().all(|id| *id > self.config.me);
                 if known.was_mine || am_first {
                     self.move_entries(key);
                 }
-            } else if self.may_close(key) {
+            } else if self.table.count_of(key) == 0 && self.may_close(key) {
                 let (origin, last) = (known.origin, known.seen.last());
                 self.close(origin, last);
             }
         }
+    }
+
+    /// Whether everything that the frontier had is here: what is not superseded here is then
+    /// superseded nowhere in it. Alone there is no hurry.
+    fn is_up_to_date(&self) -> bool {
+        let is_met = |id| self.peers.get(id).is_some_and(|peer| peer.is_met);
+        !self.frontier.is_empty() && self.frontier.iter().all(is_met)
     }
 
     fn move_entries(&mut self, slot: Slot) {
@@ -132,11 +201,39 @@ impl Store {
             .take(COPIES)
             .collect();
         for at in live {
-            let key = self.table.key(at);
-            // One that waits for the disk already moves it.
-            if !self.staged.iter().any(|staged| staged.key == key) {
+            if self.may_copy(at) {
                 self.copy(at);
             }
+        }
+    }
+
+    /// An own write supersedes all own ones before it under its key: a copy must not do that to
+    /// a sibling, and one that waits for the disk may move or supersede the entry already.
+    fn may_copy(&self, at: At) -> bool {
+        let key = self.table.key(at);
+        let is_mine = |other: At| Some(self.table.dot(other).0) == self.mine;
+        !self.table.under(key).any(is_mine) && !self.staged.iter().any(|staged| staged.key == key)
+    }
+
+    /// Copies of writes that were superseded here already: their originals' successors may have
+    /// forgotten what they overrode. One write says it again, and every node understands it.
+    fn supersede_outdated(&mut self) {
+        for (at, slot, seq) in std::mem::take(&mut self.outdated) {
+            if !self.table.is(at, slot, seq) {
+                continue;
+            }
+            let key = self.table.key(at).to_vec();
+            if self.staged.iter().any(|staged| staged.key == key) {
+                self.outdated.push_back((at, slot, seq));
+                continue;
+            }
+            let others = self.table.under(&key).filter(|&other| other != at);
+            let best = others.max_by_key(|&other| {
+                let is_mine = Some(self.table.dot(other).0) == self.mine;
+                let is_put = self.table.value(other).is_some();
+                (is_mine, is_put, self.version_of(other))
+            });
+            self.write_over(key, best, (slot, seq));
         }
     }
 
@@ -158,6 +255,9 @@ impl Store {
         let slot = usize::from(self.slot(origin));
         let known = &mut self.known[slot];
         known.retired = Some(last);
+        self.batch
+            .closed
+            .push(Slot::try_from(slot).expect("a slot is an index"));
         let (place, content) = record::retired(origin, last);
         self.batch.writes.insert(place, Some(content));
         self.batch.writes.insert(record::prefix_place(origin), None);
@@ -180,7 +280,9 @@ impl Store {
             let (_, seq) = self.table.dot(at);
             if seq > last {
                 // Nobody else has seen it: it goes on under another name.
-                self.copy(at);
+                if self.may_copy(at) {
+                    self.copy(at);
+                }
             } else {
                 self.drop_entry(at);
             }

@@ -5,7 +5,7 @@
 //! follows what a node that has seen a set of dots must show: those that no other of the set has
 //! in its past, less deletes that were collected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base::{Origin, Version};
 
@@ -78,8 +78,21 @@ pub(crate) struct Written {
     pub(crate) value: Option<Vec<u8>>,
     /// Everything that it supersedes.
     past: Bits,
+    /// Copies that it supersedes if their writer was cut off from it: of these it depends on what
+    /// was forgotten meanwhile.
+    may: Bits,
+    /// The write that it carries on under another dot, and after how many moves.
+    copy_of: Option<(usize, u64)>,
     pub(crate) by: Host,
     pub(crate) is_confirmed: bool,
+}
+
+/// A write asked for that nobody has seen yet.
+#[derive(Clone, Debug)]
+struct Asked {
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+    past: Bits,
 }
 
 /// What one host knows.
@@ -89,16 +102,23 @@ pub(crate) struct Mind {
     /// All dots that it has seen, or what supersedes them.
     pub(crate) seen: Bits,
     /// All that those supersede.
-    covered: Bits,
+    pub(crate) covered: Bits,
     held: Bits,
-    /// Writes asked of this life, each of which may explain one new dot.
-    asked: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Under what it has written in this life.
-    origins: BTreeSet<Origin>,
-    /// What the disk has seen, while nobody touches the disk.
+    /// Whom it was told to wait for.
+    frontier: Vec<Host>,
+    /// Writes on their way to the disk, of all lives.
+    asked: BTreeMap<Version, Asked>,
+    /// What the disk has seen or knows to be superseded, while nobody touches the disk.
     pub(crate) durable: Bits,
     /// What any disk of this host has ever seen.
     ever: Bits,
+}
+
+const fn least(dot: Version) -> Version {
+    Version {
+        origin: dot.origin,
+        seq: 0,
+    }
 }
 
 /// A promise and how it was broken.
@@ -126,28 +146,53 @@ impl Model {
         }
     }
 
-    /// Somebody asks for a write.
-    pub(crate) fn asked(&mut self, host: Host, key: &[u8], value: Option<&[u8]>) {
-        let asked = (key.to_vec(), value.map(<[u8]>::to_vec));
-        self.minds[host.index()].asked.push(asked);
+    /// Somebody has asked for a write; `last` is the last write that the node names afterwards.
+    pub(crate) fn asked(
+        &mut self,
+        host: Host,
+        key: &[u8],
+        value: Option<&[u8]>,
+        last: Option<Version>,
+    ) -> Result<(), Breach> {
+        let mind = &mut self.minds[host.index()];
+        let Some(dot) = last.filter(|_| mind.view.last != last) else {
+            return Ok(());
+        };
+        let mut past = Bits::default();
+        for held in mind.view.held.iter().filter(|held| held.key == key) {
+            if let Some(&n) = self.numbers.get(&(held.dot.origin, held.dot.seq)) {
+                past.insert(n);
+                past.add(&self.written[n].past);
+            }
+        }
+        for (earlier, asked) in mind.asked.range(least(dot)..dot) {
+            if asked.key == key && earlier.origin == dot.origin {
+                past.add(&asked.past);
+            }
+        }
+        let (key, value) = (key.to_vec(), value.map(<[u8]>::to_vec));
+        let twin = mind.asked.insert(dot, Asked { key, value, past });
+        if twin.is_some() || self.numbers.contains_key(&(dot.origin, dot.seq)) {
+            let how = format!("{dot} names one more write");
+            return Err((Promise::NoDotUsedTwice, how));
+        }
+        Ok(())
+    }
+
+    /// A node was told whom to wait for.
+    pub(crate) fn told(&mut self, host: Host, frontier: Vec<Host>) {
+        self.minds[host.index()].frontier = frontier;
     }
 
     /// A process starts with what its disk holds.
     pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
-        let mind = &mut self.minds[host.index()];
-        let (durable, ever) = (mind.durable.clone(), mind.ever.clone());
-        *mind = Mind {
-            durable,
-            ever,
+        let before = std::mem::take(&mut self.minds[host.index()]);
+        self.minds[host.index()] = Mind {
+            asked: before.asked,
+            durable: before.durable,
+            ever: before.ever,
             ..Mind::default()
         };
-        for held in &view.held {
-            let known = self.numbers.contains_key(&(held.dot.origin, held.dot.seq));
-            if !known && held.dot.origin != view.me {
-                let how = format!("{held:?} came from the disk");
-                return Err((Promise::NothingInvented, how));
-            }
-        }
         self.looked(host, view)
     }
 
@@ -158,26 +203,20 @@ impl Model {
 
     /// What the disk holds now, read as a boot would read it.
     pub(crate) fn on_disk(&mut self, host: Host, view: &View) -> Result<(), Breach> {
-        let mut held = Bits::default();
-        for entry in &view.held {
-            let Some(&n) = self.numbers.get(&(entry.dot.origin, entry.dot.seq)) else {
-                let how = format!("the disk holds {entry:?}, which nobody wrote");
-                return Err((Promise::NothingInvented, how));
-            };
-            held.insert(n);
-        }
-        let seen = self.seen_by(view, &self.minds[host.index()].durable);
+        let held = self.entries(host, view)?;
+        let mut seen = self.seen_by(view, &self.minds[host.index()].durable);
         let covered = self.covered_by(&seen);
         self.honest(&seen, &covered, &held, "the disk")
             .map_err(|(_, how)| (Promise::ClaimsAreOnDisk, how))?;
-        let durable = &self.minds[host.index()].durable;
-        if let Some(n) = durable.first_beyond(&seen) {
+        seen.add(&covered);
+        let mind = &mut self.minds[host.index()];
+        if let Some(n) = mind.durable.first_beyond(&seen) {
             let how = format!("{} was on this disk and is not", self.name(n));
             return Err((Promise::NoLostWrite, how));
         }
+        mind.ever.add(&seen);
         self.on_disk.add(&seen);
-        self.minds[host.index()].ever.add(&seen);
-        self.minds[host.index()].durable = seen;
+        mind.durable = seen;
         Ok(())
     }
 
@@ -204,7 +243,8 @@ impl Model {
         let Some(&n) = self.numbers.get(&(dot.origin, dot.seq)) else {
             return Ok(());
         };
-        let here = self.minds[host.index()].durable.has(n);
+        let mind = &self.minds[host.index()];
+        let here = mind.durable.has(n);
         let others = self.minds.iter().enumerate();
         let elsewhere = others
             .filter(|(at, _)| *at != host.index())
@@ -226,7 +266,6 @@ impl Model {
         if self.minds[host.index()].view == view {
             return Ok(());
         }
-        self.minds[host.index()].origins.insert(view.me);
         let held = self.entries(host, &view)?;
         let mind = &self.minds[host.index()];
         let seen = self.seen_by(&view, &mind.seen);
@@ -251,11 +290,8 @@ impl Model {
     fn entries(&mut self, host: Host, view: &View) -> Result<Bits, Breach> {
         let mut held = Bits::default();
         // One step may write several: they were written in the order of their numbers.
-        let mut fresh: Vec<&Held> = view
-            .held
-            .iter()
-            .filter(|h| !self.numbers.contains_key(&(h.dot.origin, h.dot.seq)))
-            .collect();
+        let is_new = |h: &&Held| !self.numbers.contains_key(&(h.dot.origin, h.dot.seq));
+        let mut fresh: Vec<&Held> = view.held.iter().filter(is_new).collect();
         fresh.sort_by_key(|entry| entry.dot);
         for entry in fresh {
             self.write(host, entry)?;
@@ -279,59 +315,124 @@ impl Model {
     }
 
     /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
-    /// it brings an entry under another origin.
+    /// it carries a write on under another origin.
     fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
-        let mind = &mut self.minds[host.index()];
-        let origin = entry.dot.origin;
-        if !mind.origins.contains(&origin) {
-            return Err((Promise::NothingInvented, format!("nobody wrote {entry:?}")));
-        }
-        let before: Vec<&Held> = mind
-            .view
-            .held
-            .iter()
-            .filter(|h| h.key == entry.key)
-            .collect();
-        let mut asked = mind.asked.iter();
-        let asked = asked.position(|(key, value)| *key == entry.key && *value == entry.value);
-        if asked.is_none() && !before.iter().any(|h| h.value == entry.value) {
-            return Err((
-                Promise::NothingInvented,
-                format!("nobody asked for {entry:?}"),
-            ));
-        }
-        let mut past = Bits::default();
-        for held in before {
-            if let Some(&n) = self.numbers.get(&(held.dot.origin, held.dot.seq)) {
-                past.insert(n);
-                past.add(&self.written[n].past);
+        let dot = entry.dot;
+        let asked = self.minds[host.index()].asked.remove(&dot);
+        let copy_of = entry.copy_of.and_then(|(dot, times)| {
+            let n = *self.numbers.get(&(dot.origin, dot.seq))?;
+            let written = &self.written[n];
+            let is_same = written.key == entry.key && written.value == entry.value;
+            is_same.then_some((n, times))
+        });
+        let past = match (&asked, copy_of) {
+            (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
+                self.past_of(asked, dot)
             }
-        }
-        if let Some(at) = asked {
-            mind.asked.remove(at);
-        }
-        let above = self
-            .numbers
-            .range((origin, entry.dot.seq)..=(origin, u64::MAX));
-        let mut all = self.numbers.range((origin, 0)..=(origin, u64::MAX));
-        let stranger = all.find(|(_, n)| self.written[**n].by != host);
-        if let Some((dot, _)) = above.chain(stranger).next() {
-            let how = format!("{entry:?} was written after {dot:?}");
-            return Err((Promise::FreshOriginAfterRollback, how));
-        }
+            (Some(_), _) => {
+                let how = format!("{entry:?} is not what was asked for");
+                return Err((Promise::NoDotUsedTwice, how));
+            }
+            (None, Some((original, _))) => {
+                let mut past = self.written[original].past.clone();
+                past.insert(original);
+                past
+            }
+            (None, None) => self.over_outdated(host, entry)?,
+        };
+        self.is_next(host, entry)?;
         let n = self.written.len();
-        self.numbers.insert((origin, entry.dot.seq), n);
+        self.numbers.insert((dot.origin, dot.seq), n);
         if entry.value.is_none() {
             self.deletes.insert(n);
         }
         self.written.push(Written {
-            dot: entry.dot,
+            dot,
             key: entry.key.clone(),
             value: entry.value.clone(),
             past,
+            may: Bits::default(),
+            copy_of: copy_of.filter(|_| asked.is_none()),
             by: host,
             is_confirmed: false,
         });
+        self.bind_copies(host, n);
+        Ok(())
+    }
+
+    /// All of one origin under one key is in a line, and a write has what it saw in its past.
+    fn past_of(&self, asked: &Asked, dot: Version) -> Bits {
+        let mut past = asked.past.clone();
+        for (_, &n) in self.numbers.range((dot.origin, 0)..(dot.origin, dot.seq)) {
+            if self.written[n].key == asked.key {
+                past.insert(n);
+                past.add(&self.written[n].past);
+            }
+        }
+        past
+    }
+
+    /// A delete that nobody asked for ends copies of what was superseded before.
+    fn over_outdated(&self, host: Host, entry: &Held) -> Result<Bits, Breach> {
+        let mind = &self.minds[host.index()];
+        let mut past = Bits::default();
+        for n in mind.held.iter().filter(|_| entry.value.is_none()) {
+            let written = &self.written[n];
+            let original = written.copy_of.filter(|_| written.key == entry.key);
+            if original.is_some_and(|(original, _)| mind.seen.has(original)) {
+                past.insert(n);
+                past.add(&written.past);
+            }
+        }
+        if past == Bits::default() {
+            let how = format!("nobody asked for {entry:?}");
+            return Err((Promise::NothingInvented, how));
+        }
+        Ok(past)
+    }
+
+    /// Whoever supersedes a write supersedes its copies; of two copies the one that was moved more
+    /// often stays.
+    fn bind_copies(&mut self, host: Host, n: usize) {
+        for m in 0..n {
+            let (new, old) = (&self.written[n], &self.written[m]);
+            match (new.copy_of, old.copy_of) {
+                (Some((of, times)), Some((also, before))) if of == also => {
+                    let new_wins = (times, new.dot) > (before, old.dot);
+                    let (winner, loser) = if new_wins { (n, m) } else { (m, n) };
+                    self.written[winner].past.insert(loser);
+                }
+                (Some((of, _)), _) if old.past.has(of) => {
+                    if self.is_known_around(host, m) {
+                        self.written[m].past.insert(n);
+                    } else {
+                        self.written[m].may.insert(n);
+                    }
+                }
+                (_, Some((of, _))) if new.past.has(of) => {
+                    self.written[n].may.insert(m);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a write was seen by a host or by anybody whom that host waits for.
+    fn is_known_around(&self, host: Host, n: usize) -> bool {
+        let mind = &self.minds[host.index()];
+        let mut others = mind.frontier.iter();
+        mind.seen.has(n) || others.any(|other| self.minds[other.index()].seen.has(n))
+    }
+
+    /// A writer's numbers only grow, and nobody else writes under them.
+    fn is_next(&self, host: Host, entry: &Held) -> Result<(), Breach> {
+        let origin = entry.dot.origin;
+        let all = || self.numbers.range((origin, 0)..=(origin, u64::MAX));
+        let mut strangers = all().filter(|(_, n)| self.written[**n].by != host);
+        if let Some((_, &n)) = strangers.next() {
+            let how = format!("{entry:?} was written under the origin of {}", self.name(n));
+            return Err((Promise::FreshOriginAfterRollback, how));
+        }
         Ok(())
     }
 
@@ -381,6 +482,9 @@ impl Model {
         let mut enough = held.clone();
         enough.add(covered);
         enough.add(&self.deletes);
+        for n in seen.iter() {
+            enough.add(&self.written[n].may);
+        }
         match seen.first_beyond(&enough) {
             Some(n) => Err((
                 Promise::PrefixHonesty,
@@ -417,12 +521,14 @@ mod tests {
             dot: Version { origin, seq },
             value: (!value.is_empty()).then(|| value.as_bytes().to_vec()),
             context: 0,
+            copy_of: None,
         }
     }
 
     fn view(me: Origin, prefix: &[(Origin, u64)], held: &[Held]) -> View {
+        let mine = prefix.iter().find(|(origin, _)| *origin == me);
         View {
-            me,
+            last: mine.map(|&(origin, seq)| Version { origin, seq }),
             held: held.to_vec(),
             prefix: prefix.iter().copied().collect(),
             ..View::default()
@@ -433,8 +539,10 @@ mod tests {
     fn alice_wrote_twice() -> Model {
         let mut model = Model::new(2);
         for (seq, value) in [(1, "up"), (2, "down")] {
-            model.asked(ALICE, b"web", Some(value.as_bytes()));
             let shown = view(A, &[(A, seq)], &[held(A, seq, value)]);
+            model
+                .asked(ALICE, b"web", Some(value.as_bytes()), shown.last)
+                .unwrap();
             model.looked(ALICE, shown.clone()).unwrap();
             model.on_disk(ALICE, &shown).unwrap();
         }
@@ -461,7 +569,8 @@ mod tests {
         let empty = view(B, &[(A, 2)], &[]);
         let broken = breach(model.clone().looked(BOB, empty));
         assert_eq!(broken, Some(Promise::PrefixHonesty));
-        model.asked(ALICE, b"web", None);
+        let last = Some(Version { origin: A, seq: 3 });
+        model.asked(ALICE, b"web", None, last).unwrap();
         let deleted = view(A, &[(A, 3)], &[held(A, 3, "")]);
         model.looked(ALICE, deleted.clone()).unwrap();
         model.on_disk(ALICE, &deleted).unwrap();
@@ -494,7 +603,8 @@ mod tests {
     #[test]
     fn what_is_heard_is_on_a_disk() {
         let mut model = alice_wrote_twice();
-        model.asked(ALICE, b"web", Some(b"up"));
+        let last = Some(Version { origin: A, seq: 3 });
+        model.asked(ALICE, b"web", Some(b"up"), last).unwrap();
         let third = view(A, &[(A, 3)], &[held(A, 3, "up")]);
         model.looked(ALICE, third).unwrap();
         let heard = view(B, &[(A, 3)], &[held(A, 3, "up")]);
@@ -522,10 +632,8 @@ mod tests {
         model.disk_touched(ALICE);
         let empty = view(A, &[], &[]);
         model.booted(ALICE, empty).unwrap();
-        model.asked(ALICE, b"db", Some(b"up"));
-        let mut again = held(A, 1, "up");
-        again.key = b"db".to_vec();
-        let broken = breach(model.looked(ALICE, view(A, &[(A, 1)], &[again])));
+        let last = Some(Version { origin: A, seq: 1 });
+        let broken = breach(model.asked(ALICE, b"db", Some(b"up"), last));
         assert_eq!(broken, Some(Promise::NoDotUsedTwice));
     }
 
@@ -533,11 +641,11 @@ mod tests {
     fn a_confirmed_write_is_on_two_disks() {
         let mut model = alice_wrote_twice();
         let dot = Version { origin: A, seq: 2 };
-        let broken = breach(model.clone().confirmed(ALICE, dot));
+        let broken = breach(model.clone().confirmed(ALICE, dot, false));
         assert_eq!(broken, Some(Promise::NoLostWrite));
         let copy = view(B, &[(A, 2)], &[held(A, 2, "down")]);
         model.looked(BOB, copy.clone()).unwrap();
         model.on_disk(BOB, &copy).unwrap();
-        assert_eq!(breach(model.confirmed(ALICE, dot)), None);
+        assert_eq!(breach(model.confirmed(ALICE, dot, false)), None);
     }
 }

@@ -283,8 +283,12 @@ impl<const F: u8> Core for Plain<F> {
     }
 
     fn view(&self) -> View {
+        let seq = self.state.seen.get(&self.me).copied();
         let mut view = View {
-            me: self.me,
+            last: seq.map(|seq| Version {
+                origin: self.me,
+                seq,
+            }),
             prefix: self.state.seen.clone(),
             ..View::default()
         };
@@ -294,6 +298,7 @@ impl<const F: u8> Core for Plain<F> {
                 dot,
                 value: value.clone(),
                 context: 0,
+                copy_of: None,
             }));
         }
         view

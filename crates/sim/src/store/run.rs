@@ -8,7 +8,7 @@ use store::{Config, Store};
 use super::course::Course;
 use super::detector::Detector;
 use super::model::{Breach, Model};
-use super::node::{self, Call, Replica, Tuning, Word, id_of, records};
+use super::node::{self, Call, Replica, Tuning, Word, host_of, id_of, records};
 use super::promises::{Broken, Promise};
 use super::view::{Core, View};
 use crate::cluster::{self, DiskAfter, Fault, Happened, Host, Step, World};
@@ -31,6 +31,8 @@ pub struct Report {
     pub renamed: u64,
     /// How many origins were retired.
     pub retired: u64,
+    /// What every host showed last.
+    pub views: Vec<View>,
 }
 
 /// How often origins that are gone are looked for.
@@ -84,6 +86,8 @@ struct Runner<'a, C: Core> {
     gone: BTreeSet<Origin>,
     /// Every origin ever seen as some node's own.
     origins: BTreeSet<Origin>,
+    /// Under what each host writes, or wrote before it died.
+    writers: Vec<Option<Origin>>,
 }
 
 impl<'a, C: Core> Runner<'a, C> {
@@ -119,10 +123,12 @@ impl<'a, C: Core> Runner<'a, C> {
                 confirmed: 0,
                 renamed: 0,
                 retired: 0,
+                views: Vec::new(),
             },
             retire_at: Time::ZERO + RETIRE_EVERY,
             gone: BTreeSet::new(),
             origins: BTreeSet::new(),
+            writers: vec![None; course.plan.hosts as usize],
         }
     }
 
@@ -162,6 +168,8 @@ impl<'a, C: Core> Runner<'a, C> {
         let confirmed = self.model.written.iter().filter(|w| w.is_confirmed);
         self.report.confirmed = confirmed.count() as u64;
         self.report.retired = self.gone.len() as u64;
+        let minds = self.model.minds.into_iter();
+        self.report.views = minds.map(|mind| mind.view).collect();
         self.report
     }
 
@@ -192,8 +200,6 @@ impl<'a, C: Core> Runner<'a, C> {
                 return Ok(());
             }
             Happened::Booted => self.booted(host)?,
-            Happened::Called(Call::Put(key, value)) => self.model.asked(host, key, Some(value)),
-            Happened::Called(Call::Delete(key)) => self.model.asked(host, key, None),
             Happened::Persisted(_) => self.settled(host)?,
             _ => {}
         }
@@ -201,7 +207,12 @@ impl<'a, C: Core> Runner<'a, C> {
             return Ok(());
         };
         let view = node.store().view();
-        self.origins.insert(view.me);
+        if let Happened::Called(call) = &step.what {
+            self.called(host, call, &view)?;
+        }
+        let node = self.world.node(host).expect("it is still there");
+        self.writers[host.index()] = view.last.map(|last| last.origin);
+        self.origins.extend(view.last.map(|last| last.origin));
         self.model.looked(host, view)?;
         self.model.claimed(host, &node.store().claimed())?;
         bounded(node)?;
@@ -216,6 +227,27 @@ impl<'a, C: Core> Runner<'a, C> {
             }
         }
         Ok(())
+    }
+
+    /// What was asked of a node, now that it has done it.
+    fn called(&mut self, host: Host, call: &Call, view: &View) -> Result<(), Breach> {
+        match call {
+            Call::Put(key, value) => self.model.asked(host, key, Some(value), view.last),
+            Call::Delete(key) => self.model.asked(host, key, None, view.last),
+            Call::Collapse(key) => {
+                let shown = self.model.minds[host.index()].view.collapse(key);
+                match shown {
+                    Some(value) => self.model.asked(host, key, value.as_deref(), view.last),
+                    None => Ok(()),
+                }
+            }
+            Call::Peers(_, frontier) => {
+                let frontier = frontier.iter().map(|&id| host_of(id)).collect();
+                self.model.told(host, frontier);
+                Ok(())
+            }
+            Call::Retire(_) => Ok(()),
+        }
     }
 
     fn crashed(&mut self, host: Host, at: Time) {
@@ -264,7 +296,7 @@ impl<'a, C: Core> Runner<'a, C> {
             return;
         }
         let hosts: Vec<Host> = (0..self.course.plan.hosts).map(Host).collect();
-        let kept: BTreeSet<Origin> = hosts.iter().map(|&host| self.origin(host)).collect();
+        let kept: BTreeSet<Origin> = self.writers.iter().flatten().copied().collect();
         let gone: Vec<Origin> = self.origins.difference(&kept).copied().collect();
         for origin in gone {
             self.gone.insert(origin);
@@ -273,13 +305,6 @@ impl<'a, C: Core> Runner<'a, C> {
                     self.world.call_at(now, host, Call::Retire(origin));
                 }
             }
-        }
-    }
-
-    fn origin(&self, host: Host) -> Origin {
-        match self.world.node(host) {
-            Some(node) => node.store().view().me,
-            None => self.disk(host).me,
         }
     }
 
@@ -314,7 +339,8 @@ impl<'a, C: Core> Runner<'a, C> {
             }
             for (n, write) in self.model.written.iter().enumerate() {
                 let kept = all.iter().any(|mind| mind.durable.has(n));
-                if write.is_confirmed && kept && !mind.seen.has(n) {
+                let known = mind.seen.has(n) || mind.covered.has(n);
+                if write.is_confirmed && kept && !known {
                     return breach(Promise::NoLostWrite, self.model.name(n));
                 }
             }

@@ -17,6 +17,8 @@ pub struct Held {
     pub value: Option<Vec<u8>>,
     /// How many dots its context still names.
     pub context: usize,
+    /// The write that it only copies, and how often it was moved.
+    pub copy_of: Option<(Version, u64)>,
 }
 
 impl Debug for Held {
@@ -25,18 +27,21 @@ impl Debug for Held {
         let value = self.value.as_deref().map(String::from_utf8_lossy);
         let value = value.as_deref().unwrap_or("nothing");
         write!(f, "{key} = {value} by {}", self.dot)?;
-        match self.context {
-            0 => Ok(()),
-            n => write!(f, " over {n} dots"),
+        if self.context > 0 {
+            write!(f, " over {} dots", self.context)?;
+        }
+        match self.copy_of {
+            None => Ok(()),
+            Some((dot, times)) => write!(f, ", a copy of {dot}, moved {times} times"),
         }
     }
 }
 
 /// All that a store holds and claims to have seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct View {
-    /// Under what it writes.
-    pub me: Origin,
+    /// The last write of this life.
+    pub last: Option<Version>,
     /// By key, then by dot.
     pub held: Vec<Held>,
     /// Everything up to these numbers.
@@ -45,6 +50,23 @@ pub struct View {
     pub beyond: Vec<(Origin, u64, u64)>,
     /// Closed origins and their last numbers.
     pub retired: BTreeMap<Origin, u64>,
+}
+
+impl Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.last.map(|last| last.to_string()).unwrap_or_default();
+        write!(f, "writes {last}; holds {:?}; has seen", self.held)?;
+        for (origin, seq) in &self.prefix {
+            write!(f, " {origin}-{seq}")?;
+        }
+        for (origin, first, last) in &self.beyond {
+            write!(f, " {origin}-{first}..{last}")?;
+        }
+        for (origin, seq) in &self.retired {
+            write!(f, " closed {origin}-{seq}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A store as the world drives it and the promises look at it.
@@ -94,10 +116,8 @@ impl Core for Store {
     }
 
     fn view(&self) -> View {
-        if self.is_behind() {
-            return self.ahead().view();
-        }
-        let mut view = View::seen(self, self.vector());
+        let mut view = View::over(&self.vector());
+        view.last = self.version();
         view.held = self
             .iter()
             .map(|(key, held)| Held {
@@ -105,6 +125,7 @@ impl Core for Store {
                 dot: held.version,
                 value: held.value.map(<[u8]>::to_vec),
                 context: held.context,
+                copy_of: held.copy_of,
             })
             .collect();
         view.held.sort();
@@ -112,7 +133,7 @@ impl Core for Store {
     }
 
     fn claimed(&self) -> View {
-        View::seen(self, Self::claimed(self))
+        View::over(&self.claimed())
     }
 
     fn is_alone(&self) -> bool {
@@ -121,16 +142,16 @@ impl Core for Store {
 }
 
 impl View {
-    fn seen(store: &Store, vector: Vector) -> Self {
+    fn over(vector: &Vector) -> Self {
         let mut view = Self {
-            me: store.origin().unwrap_or(store.config().origin),
-            retired: vector.retired.into_iter().collect(),
+            retired: vector.retired.iter().copied().collect(),
             ..Self::default()
         };
-        for (origin, seen) in vector.seen {
-            view.prefix.insert(origin, seen.prefix());
+        for (origin, seen) in &vector.seen {
+            view.prefix.insert(*origin, seen.prefix());
             let beyond = seen.beyond().iter();
-            view.beyond.extend(beyond.map(|&(a, b)| (origin, a, b)));
+            view.beyond
+                .extend(beyond.map(|&(first, last)| (*origin, first, last)));
         }
         view
     }
