@@ -4,18 +4,16 @@
 //! that node writes, whose value is its sum so far. The disk is a promise at once kept: these nodes lose all
 //! when they end, as Maelstrom's do not. Does not know the protocol's requests.
 
-mod standin;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use base::{NodeId, Rng, Time, Way};
+use base::{NodeId, Origin, Rng, Time, Way};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
-use store::Output;
+use store::{Config, Input, Output, Store};
 
-use self::standin::Store;
 use self::streams::{Place, Streams};
 use crate::message::Message;
 use crate::tuning::Tuning;
@@ -54,24 +52,21 @@ impl Replica {
         let place = names.iter().position(|name| name == me);
         let place = place.ok_or_else(|| format!("node_ids does not list {me:?} itself"))?;
         let id = |place: usize| NodeId(place as u64 + 1);
-        let lean = tuning == Tuning::Lean;
-        let config = standin::Config {
-            me: id(place),
-            origin: rng.word(),
-            seed: rng.word(),
-            pull_every: base::Duration::from_secs(1),
-            round: base::Duration::from_millis(if lean { 200 } else { 100 }),
-            fan_out: if lean { 3 } else { names.len() },
-            transmissions: if lean { 12 } else { names.len() },
+        let live: Vec<NodeId> = tuning
+            .peers(place, names.len())
+            .into_iter()
+            .map(id)
+            .collect();
+        let config = Config {
+            round: tuning.round(),
+            fan_out: tuning.fan_out(live.len()),
+            transmissions: tuning.transmissions(live.len()),
+            ..Config::lan(id(place), Origin(rng.word()), rng.word())
         };
-        let mut store = Store::new(config);
-        let all: Vec<NodeId> = (0..names.len()).filter(|i| *i != place).map(id).collect();
-        let live = tuning.peers(place, names.len()).into_iter().map(id);
-        let peers = store::Input::Peers {
-            live: live.collect(),
-            frontier: all,
-        };
-        store.handle(now, peers);
+        let mut store = Store::new(config, Vec::new()).map_err(|e| e.to_string())?;
+        let all = (0..names.len()).filter(|i| *i != place).map(id);
+        let frontier = all.collect();
+        store.handle(now, Input::Peers { live, frontier });
         Ok(Self {
             store,
             streams: Streams::new(rng.word()),
@@ -84,7 +79,7 @@ impl Replica {
     }
 
     pub(crate) fn tick(&mut self, now: Time) {
-        self.store.handle(now, store::Input::Tick);
+        self.store.handle(now, Input::Tick);
         self.read_streams(now);
     }
 
@@ -107,7 +102,7 @@ impl Replica {
         let from = NodeId(place as u64 + 1);
         match message.body.get("stream") {
             None => {
-                let received = store::Input::Received(from, Way::Datagram, bytes);
+                let received = Input::Received(from, Way::Datagram, bytes);
                 self.store.handle(now, received);
             }
             Some(stream) => {
@@ -125,7 +120,7 @@ impl Replica {
     /// Gives the store what is in order by now.
     fn read_streams(&mut self, now: Time) {
         while let Some((from, bytes)) = self.streams.ready(now) {
-            let received = store::Input::Received(from, Way::Stream, bytes);
+            let received = Input::Received(from, Way::Stream, bytes);
             self.store.handle(now, received);
         }
     }
@@ -136,7 +131,7 @@ impl Replica {
             match output {
                 Output::Send(to, way, bytes) => out.extend(self.packed(to, way, &bytes)),
                 Output::Persist(mark, _) => {
-                    self.store.handle(now, store::Input::Persisted(mark));
+                    self.store.handle(now, Input::Persisted(mark));
                 }
                 Output::Changed(key) => self.changed(key),
                 Output::Confirmed(_) | Output::Renamed(..) => {}
@@ -182,7 +177,7 @@ impl Replica {
         let mut key = vec![ELEMENT];
         key.extend(element.to_string().as_bytes());
         if !self.known.contains(&key) {
-            self.store.handle(now, store::Input::Put(key, Vec::new()));
+            self.store.handle(now, Input::Put(key, Vec::new()));
         }
     }
 
@@ -197,7 +192,7 @@ impl Replica {
         let sum = sum.filter(|sum| sum.unsigned_abs() <= most.unsigned_abs());
         let sum = sum.ok_or_else(|| format!("{mine} and {delta} leave the range of a counter"))?;
         let value = sum.to_string().into_bytes();
-        self.store.handle(now, store::Input::Put(key, value));
+        self.store.handle(now, Input::Put(key, value));
         Ok(())
     }
 

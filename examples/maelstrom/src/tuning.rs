@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use base::Duration;
 use clap::ValueEnum;
 
 /// How the store spreads news.
@@ -28,6 +29,30 @@ impl Tuning {
                 let near = (0..degree).map(|j| (place * degree + j) % nodes);
                 near.filter(|other| *other != place).collect()
             }
+        }
+    }
+
+    /// How long news waits for company.
+    pub(crate) const fn round(self) -> Duration {
+        match self {
+            Self::Lean => Duration::from_millis(200),
+            Self::Quick => Duration::from_millis(100),
+        }
+    }
+
+    /// How many of so many peers get news in one round.
+    pub(crate) fn fan_out(self, peers: usize) -> usize {
+        match self {
+            Self::Lean => 3,
+            Self::Quick => peers.max(1),
+        }
+    }
+
+    /// How often a node sends one piece of news; quick: once to each neighbour.
+    pub(crate) fn transmissions(self, peers: usize) -> usize {
+        match self {
+            Self::Lean => 12,
+            Self::Quick => peers.max(1),
         }
     }
 }
