@@ -271,6 +271,10 @@ impl Store {
         if self.known[usize::from(slot)].retired.is_some() {
             return;
         }
+        if Some(slot) == self.mine && !self.staged.is_empty() {
+            // Its own writes are still on their way to the disk: it will be told again.
+            return;
+        }
         if Some(slot) == self.mine {
             // Closed by others while it lives: this node writes under a fresh one from now on.
             self.mine = None;
