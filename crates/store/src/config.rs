@@ -23,7 +23,7 @@ pub struct Config {
     pub fan_out: usize,
     /// News that is not alone waits this long for company. Default 100 ms; 5 ms to 10 s.
     pub round: Duration,
-    /// How often one node sends one piece of news, at most; 0 for 4 + 2 · ⌈log10(n + 1)⌉. Default 0.
+    /// How often one node sends one piece of news, at most; 0 for 7 + ⌈log10(n + 1)⌉. Default 0.
     pub transmissions: usize,
     /// A rule that is broken on purpose, for tests of tests.
     #[doc(hidden)]

@@ -113,7 +113,7 @@ impl Store {
         }
         let nodes = self.live.len() + 1;
         let digits = (1..).find(|&d| 10_usize.pow(d) > nodes).unwrap_or(9);
-        4 + 2 * digits as usize
+        7 + digits as usize
     }
 
     /// Sends what waits, when its round has come.
@@ -165,7 +165,8 @@ impl Store {
         order.sort_by_key(|(dot, piece)| (usize::MAX - piece.left, *dot));
         for (dot, piece) in order {
             let (slot, seq) = dot;
-            if piece.from == Some(peer) || !self.table.is(piece.at, slot, seq) {
+            let is_told = piece.left == 0 || piece.from == Some(peer);
+            if is_told || !self.table.is(piece.at, slot, seq) {
                 continue;
             }
             if piece.size + GROUP_BYTES > room {
