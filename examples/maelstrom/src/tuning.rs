@@ -8,7 +8,7 @@ use clap::ValueEnum;
 /// How the store spreads news.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Tuning {
-    /// Fewest messages: each round a few random peers; a change needs about a second to be everywhere.
+    /// Fewest messages: each round a few random peers; a change needs somewhat less than a second to be everywhere.
     Lean,
     /// Least delay: always the same neighbours, chosen so that two steps reach everybody.
     #[default]

@@ -89,7 +89,8 @@ fn sets_and_counters_pass_when_messages_overtake_each_other_and_one_in_ten_is_lo
 #[test]
 fn a_cut_that_lasts_is_forgotten_ten_seconds_after_its_end() {
     let mut cuts = 0;
-    for seed in 0..seeds(10) {
+    // At least four seeds: in three there may be no cut.
+    for seed in 0..seeds(10).max(4) {
         for workload in [Workload::GSet, Workload::GCounter] {
             let plan = Plan {
                 nodes: 9,
@@ -123,7 +124,7 @@ fn large(seed: u64) -> Plan {
 }
 
 fn keeps(tuning: Tuning, bars: Bars) {
-    for seed in 0..seeds(3) {
+    for seed in 0..seeds(2) {
         let (figures, mut checks) = run(&large(seed), tuning);
         checks.extend(bars.checks(&figures));
         let failed = failed(&checks);
@@ -159,7 +160,7 @@ fn broadcast_to_25_quick_takes_less_than_30_messages_and_600_ms() {
 
 #[test]
 fn broadcast_to_25_passes_under_partitions_in_both_tunings() {
-    for seed in 0..seeds(3) {
+    for seed in 0..seeds(2) {
         for tuning in [Tuning::Lean, Tuning::Quick] {
             let plan = Plan {
                 partition_every: Some(Duration::from_secs(5)),
