@@ -102,21 +102,14 @@ struct Known {
     floor: u64,
     /// All frontier members have seen everything up to here.
     stable: u64,
-    /// Its last number, once it is closed.
-    retired: Option<u64>,
-    /// Whether the disk says so too.
-    is_closed: bool,
+    /// All that was ever seen of it, once it is closed.
+    retired: Option<Seen>,
+    /// The same, as far as it is on disk.
+    closed: Option<Seen>,
     /// Its entries are to be moved to other origins, and then it is closed.
     retiring: bool,
     /// It was this node's in an earlier life.
     was_mine: bool,
-}
-
-impl Known {
-    /// The last number, once the disk knows that it is closed.
-    fn closed(&self) -> Option<u64> {
-        self.retired.filter(|_| self.is_closed)
-    }
 }
 
 /// One node's copy.
@@ -321,13 +314,16 @@ impl Store {
     /// What this node has seen.
     #[must_use]
     pub fn vector(&self) -> Vector {
-        self.vector_of(|known| known.seen.clone(), |known| known.retired)
+        self.vector_of(|known| known.seen.clone(), |known| known.retired.as_ref())
     }
 
     /// What this node claims to have seen: as much of [`Self::vector`] as is on disk.
     #[must_use]
     pub fn claimed(&self) -> Vector {
-        self.vector_of(|known| self.claim(known).clone(), Known::closed)
+        self.vector_of(
+            |known| self.claim(known).clone(),
+            |known| known.closed.as_ref(),
+        )
     }
 
     /// The highest number of an origin on which something was forgotten here.
@@ -388,13 +384,13 @@ impl Store {
     fn vector_of(
         &self,
         of: impl Fn(&Known) -> Seen,
-        closed: impl Fn(&Known) -> Option<u64>,
+        closed: impl Fn(&Known) -> Option<&Seen>,
     ) -> Vector {
         let mut vector = Vector::default();
         for (&origin, &slot) in &self.slots {
             let known = &self.known[usize::from(slot)];
-            if let Some(last) = closed(known) {
-                vector.retired.push((origin, last));
+            if let Some(all) = closed(known) {
+                vector.retired.push((origin, all.clone()));
                 continue;
             }
             let seen = of(known);
