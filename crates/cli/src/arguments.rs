@@ -116,7 +116,7 @@ pub(crate) enum Verb {
 /// Who owns what, offline.
 #[derive(Debug, Args)]
 pub(crate) struct Owners {
-    /// The nodes: NAME[=WEIGHT][@ZONE], separated by commas
+    /// The nodes: `NAME[=WEIGHT][@ZONE]`, separated by commas
     #[arg(long, value_name = "MEMBERS")]
     pub(crate) members: String,
     /// Targets; without any, one a line is read from standard input

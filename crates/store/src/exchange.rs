@@ -7,7 +7,7 @@
 //! Scuttlebutt's rule (van Renesse 2008), which loses writes: see docs/store.md.
 //! Does not know datagrams from streams, except for where they fit.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use base::wire::Writer;
 use base::{Duration, NodeId, Origin, Time, Way, hash64};
@@ -124,8 +124,11 @@ impl Store {
             let known = &self.known[usize::from(*slot)];
             let mut w = Writer::new();
             w.raw(&origin.0.to_le_bytes());
-            match known.closed() {
-                Some(last) => w.number(last),
+            match &known.closed {
+                Some(all) => {
+                    w.raw(&[u8::MAX]);
+                    put_seen(&mut w, all);
+                }
                 None if self.claim(known).last() == 0 => continue,
                 None => put_seen(&mut w, self.claim(known)),
             }
@@ -253,11 +256,14 @@ impl Store {
     /// A peer has said what it has: whoever has more sends it.
     fn compare(&mut self, from: NodeId, exchange: u32, answer: bool, vector: &Vector) {
         let has = self.by_slot(vector);
-        let closed: BTreeSet<Origin> = vector.retired.iter().map(|(origin, _)| *origin).collect();
+        let closed: BTreeMap<Origin, &Seen> =
+            vector.retired.iter().map(|(o, all)| (*o, all)).collect();
         let lacks = self.slots.values().any(|&slot| {
             let known = &self.known[usize::from(slot)];
-            match known.retired {
-                Some(_) => !closed.contains(&known.origin),
+            match &known.retired {
+                Some(mine) => closed
+                    .get(&known.origin)
+                    .is_none_or(|all| !all.covers(mine)),
                 None => !has
                     .get(&slot)
                     .cloned()
@@ -268,15 +274,21 @@ impl Store {
         let knows_more = has.iter().any(|(slot, seen)| {
             let known = &self.known[usize::from(*slot)];
             known.retired.is_none() && !known.seen.covers(seen)
-        }) || closed.iter().any(|origin| {
+        }) || closed.iter().any(|(origin, all)| {
             let slot = self.slots.get(origin);
-            slot.is_none_or(|&slot| self.known[usize::from(slot)].retired.is_none())
+            let mine = slot.and_then(|&slot| self.known[usize::from(slot)].retired.as_ref());
+            mine.is_none_or(|mine| !mine.covers(all))
         });
         self.peer_claims(from, has.clone());
         if !knows_more {
             self.met(from);
         }
         if lacks {
+            let mut has = has;
+            for (origin, _) in &vector.retired {
+                // Nothing of a closed origin is sent or missed.
+                has.insert(self.slot(*origin), Seen::up_to(u64::MAX));
+            }
             self.begin(from, exchange, has);
         }
         if answer && knows_more {
@@ -312,18 +324,19 @@ impl Store {
     fn has_missed(&self, has: &BTreeMap<Slot, Seen>) -> bool {
         let is_missed = |(slot, known): (Slot, &Known)| {
             let prefix = has.get(&slot).map_or(0, Seen::prefix);
-            known.retired.is_none() && prefix < known.floor
+            prefix < known.floor
         };
         self.config.mutation != Some(Mutation::FloorIgnored)
             && (0..).zip(&self.known).any(is_missed)
     }
 
-    /// The highest number per origin on which something was forgotten, where anything was.
+    /// The highest number on which something was forgotten, of every origin that is not closed.
     pub(crate) fn floors(&self) -> Vec<(Origin, u64)> {
-        let some = self
-            .known
-            .iter()
-            .filter(|k| k.floor > 0 && k.retired.is_none());
+        self.floors_of(|known| known.retired.is_none())
+    }
+
+    fn floors_of(&self, counts: impl Fn(&Known) -> bool) -> Vec<(Origin, u64)> {
+        let some = self.known.iter().filter(|k| k.floor > 0 && counts(k));
         some.map(|known| (known.origin, known.floor)).collect()
     }
 
@@ -488,7 +501,7 @@ impl Store {
         });
         Marker {
             vector: cut.unwrap_or_else(|| self.vector()),
-            floors: self.floors(),
+            floors: self.floors_of(|_| true),
             live,
         }
     }
@@ -566,8 +579,8 @@ impl Store {
         for (origin, floor) in marker.floors {
             self.raise_floor(origin, floor);
         }
-        for (origin, last) in marker.vector.retired {
-            self.adopt_retired(origin, last);
+        for (origin, all) in marker.vector.retired {
+            self.adopt_retired(origin, all);
         }
         self.peer_claims(from, has);
         self.met(from);
@@ -597,7 +610,7 @@ impl Store {
     pub(crate) fn raise_floor(&mut self, origin: Origin, floor: u64) {
         let slot = usize::from(self.slot(origin));
         let known = &mut self.known[slot];
-        if floor > known.floor && known.retired.is_none() {
+        if floor > known.floor {
             known.floor = floor;
             let (place, content) = record::floor(origin, floor);
             self.batch.writes.insert(place, Some(content));

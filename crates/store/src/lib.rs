@@ -102,10 +102,10 @@ struct Known {
     floor: u64,
     /// All frontier members have seen everything up to here.
     stable: u64,
-    /// Its last number, once it is closed.
-    retired: Option<u64>,
-    /// Whether the disk says so too.
-    is_closed: bool,
+    /// All that was ever seen of it, once it is closed.
+    retired: Option<Seen>,
+    /// The same, as far as it is on disk.
+    closed: Option<Seen>,
     /// It is closed once no entry carries it.
     retiring: bool,
     /// Its entries are moved too, because its node is gone for good; an own origin of an earlier
@@ -113,13 +113,6 @@ struct Known {
     moves: bool,
     /// It was this node's in an earlier life.
     was_mine: bool,
-}
-
-impl Known {
-    /// The last number, once the disk knows that it is closed.
-    fn closed(&self) -> Option<u64> {
-        self.retired.filter(|_| self.is_closed)
-    }
 }
 
 /// One node's copy.
@@ -327,13 +320,16 @@ impl Store {
     /// What this node has seen.
     #[must_use]
     pub fn vector(&self) -> Vector {
-        self.vector_of(|known| known.seen.clone(), |known| known.retired)
+        self.vector_of(|known| known.seen.clone(), |known| known.retired.as_ref())
     }
 
     /// What this node claims to have seen: as much of [`Self::vector`] as is on disk.
     #[must_use]
     pub fn claimed(&self) -> Vector {
-        self.vector_of(|known| self.claim(known).clone(), Known::closed)
+        self.vector_of(
+            |known| self.claim(known).clone(),
+            |known| known.closed.as_ref(),
+        )
     }
 
     /// The highest number of an origin on which something was forgotten here.
@@ -394,13 +390,13 @@ impl Store {
     fn vector_of(
         &self,
         of: impl Fn(&Known) -> Seen,
-        closed: impl Fn(&Known) -> Option<u64>,
+        closed: impl Fn(&Known) -> Option<&Seen>,
     ) -> Vector {
         let mut vector = Vector::default();
         for (&origin, &slot) in &self.slots {
             let known = &self.known[usize::from(slot)];
-            if let Some(last) = closed(known) {
-                vector.retired.push((origin, last));
+            if let Some(all) = closed(known) {
+                vector.retired.push((origin, all.clone()));
                 continue;
             }
             let seen = of(known);

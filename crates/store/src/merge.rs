@@ -33,6 +33,7 @@ pub(crate) struct Copied {
 #[derive(Clone, Debug)]
 pub(crate) struct Staged {
     pub(crate) mark: Mark,
+    pub(crate) slot: Slot,
     pub(crate) seq: u64,
     pub(crate) key: Vec<u8>,
     pub(crate) value: Option<Vec<u8>>,
@@ -51,7 +52,7 @@ pub(crate) struct Batch {
     /// To be pushed on: who it came from.
     pub(crate) fresh: Vec<(Slot, u64, Option<NodeId>)>,
     /// Origins that are closed.
-    pub(crate) closed: Vec<Slot>,
+    pub(crate) closed: Vec<(Slot, Seen)>,
     /// Who wants to know that it is on disk.
     pub(crate) acks: BTreeSet<(NodeId, Slot)>,
     /// Whether all of this came in an exchange.
@@ -123,6 +124,7 @@ impl Store {
         self.batch.writes.insert(place, Some(content));
         self.staged.push_back(Staged {
             mark: Mark(self.mark + 1),
+            slot: mine,
             seq,
             key,
             value,
@@ -222,9 +224,7 @@ impl Store {
         };
         let (slot, seq) = copy.original;
         let known = &self.known[usize::from(slot)];
-        let is_seen = known
-            .retired
-            .map_or_else(|| known.seen.has(seq), |last| seq <= last);
+        let is_seen = known.retired.as_ref().unwrap_or(&known.seen).has(seq);
         let is_same = |at: At| {
             let theirs = self.contexts.get(&at).and_then(|context| context.copy_of);
             self.table.is(at, slot, seq) || theirs.is_some_and(|t| t.original == copy.original)
@@ -390,20 +390,22 @@ impl Store {
 
     /// Everything up to `mark` is down: it may be claimed, shown and sent.
     pub(crate) fn persisted(&mut self, mark: Mark) {
-        while let Some((_, batch)) = self.at_disk.pop_front_if(|(first, _)| *first <= mark) {
+        let mut acks = BTreeSet::new();
+        while let Some((_, mut batch)) = self.at_disk.pop_front_if(|(first, _)| *first <= mark) {
             for &(slot, first, last) in &batch.learned {
                 self.known[usize::from(slot)].durable.add(first, last);
             }
-            for slot in batch.closed {
-                self.known[usize::from(slot)].is_closed = true;
+            for (slot, all) in batch.closed {
+                self.known[usize::from(slot)].closed = Some(all);
             }
             for key in batch.changed {
                 self.outputs.push_back(Output::Changed(key));
             }
-            for (node, slot) in batch.acks {
-                self.acknowledge(node, slot);
-            }
+            acks.append(&mut batch.acks);
             self.announce(batch.fresh, batch.exchanged);
+        }
+        for (node, slot) in acks {
+            self.acknowledge(node, slot);
         }
         while let Some((_, to, way, bytes)) = self.held_out.pop_front_if(|held| held.0 <= mark) {
             self.outputs.push_back(Output::Send(to, way, bytes));
@@ -415,25 +417,35 @@ impl Store {
 
     /// An own write is on disk: from here on it is like any other.
     pub(crate) fn take_part(&mut self, staged: Staged) {
-        let mine = self.mine.expect("a staged write has an origin");
         let Staged {
+            slot,
             seq,
             key,
             value,
             context,
             ..
         } = staged;
-        let known = &mut self.known[usize::from(mine)];
+        let known = &mut self.known[usize::from(slot)];
+        if known.retired.is_some() {
+            // Others closed the origin meanwhile: nobody would listen.
+            let place = record::entry_place(known.origin, seq);
+            self.batch.writes.insert(place, None);
+            self.stage(key, value, context);
+            return;
+        }
         known.seen.add(seq, seq);
         known.durable.add(seq, seq);
         known.written = known.written.max(seq);
-        if self.place(mine, seq, &key, value.as_deref(), context) {
-            self.announce(vec![(mine, seq, None)], false);
+        if self.place(slot, seq, &key, value.as_deref(), context) {
+            self.announce(vec![(slot, seq, None)], false);
         } else {
-            let place = record::entry_place(self.known[usize::from(mine)].origin, seq);
+            let place = record::entry_place(self.known[usize::from(slot)].origin, seq);
             self.batch.writes.insert(place, None);
         }
         self.outputs.push_back(Output::Changed(key));
+        if Some(slot) != self.mine {
+            return;
+        }
         if self.live.is_empty() {
             self.confirm(seq);
         } else {

@@ -43,13 +43,13 @@ pub enum DecodeError {
     },
 }
 
-/// What a node has seen, by origin; and the origins that are closed, with their last numbers.
+/// What a node has seen, by origin; and the origins that are closed, with all that was ever seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vector {
     /// In the order of the origins.
     pub seen: Vec<(Origin, Seen)>,
     /// Origins that nobody writes under any more and no entry carries.
-    pub retired: Vec<(Origin, u64)>,
+    pub retired: Vec<(Origin, Seen)>,
 }
 
 /// One entry under way.
@@ -314,7 +314,7 @@ pub(crate) fn put_seen(w: &mut Writer, seen: &Seen) {
     }
 }
 
-fn get_seen(r: &mut Reader<'_>) -> Result<Seen, DecodeError> {
+pub(crate) fn get_seen(r: &mut Reader<'_>) -> Result<Seen, DecodeError> {
     let mut seen = Seen::up_to(seq(r, 0)?);
     let mut last = seen.prefix();
     for _ in 0..count(r, "ranges", 2)? {
@@ -349,17 +349,26 @@ fn put_vector(w: &mut Writer, vector: &Vector) {
         w.raw(&origin.0.to_le_bytes());
         put_seen(w, seen);
     }
-    put_pairs(w, &vector.retired);
+    w.number(vector.retired.len() as u64);
+    for (origin, seen) in &vector.retired {
+        w.raw(&origin.0.to_le_bytes());
+        put_seen(w, seen);
+    }
 }
 
 fn get_vector(r: &mut Reader<'_>) -> Result<Vector, DecodeError> {
-    let count = count(r, "origins", 10)?;
-    let mut seen = Vec::with_capacity(count);
-    for _ in 0..count {
-        seen.push((Origin(fixed(r)?), get_seen(r)?));
-    }
-    let retired = get_pairs(r, "retired origins")?;
+    let seen = get_origins(r, "origins")?;
+    let retired = get_origins(r, "retired origins")?;
     Ok(Vector { seen, retired })
+}
+
+fn get_origins(r: &mut Reader<'_>, what: &'static str) -> Result<Vec<(Origin, Seen)>, DecodeError> {
+    let count = count(r, what, 10)?;
+    let mut origins = Vec::with_capacity(count);
+    for _ in 0..count {
+        origins.push((Origin(fixed(r)?), get_seen(r)?));
+    }
+    Ok(origins)
 }
 
 fn put_marker(w: &mut Writer, marker: &Marker) {
@@ -544,7 +553,7 @@ mod tests {
         let origin = || any::<u64>().prop_map(Origin);
         (
             prop::collection::vec((origin(), seen()), 0..4),
-            prop::collection::vec((origin(), 0..SEQ_MAX), 0..3),
+            prop::collection::vec((origin(), seen()), 0..3),
         )
             .prop_map(|(seen, retired)| Vector { seen, retired })
     }
@@ -584,7 +593,7 @@ mod tests {
                     whole: number % 2 == 0,
                     entries,
                     marker: marker.map(|(vector, live)| Box::new(Marker {
-                        floors: vector.retired.clone(),
+                        floors: vec![(Origin(3), 8)],
                         vector,
                         live,
                     })),

@@ -259,7 +259,9 @@ impl Store {
         let is_behind = |(origin, floor): &(Origin, u64)| {
             let slot = self.slots.get(origin);
             let known = slot.map(|&slot| &self.known[usize::from(slot)]);
-            known.map_or(0, |k| k.retired.unwrap_or(k.seen.prefix())) < *floor
+            known.map_or(0, |k| {
+                k.retired.as_ref().map_or(k.seen.prefix(), Seen::last)
+            }) < *floor
         };
         if floors.iter().any(is_behind) {
             self.counters.late += 1;

@@ -6,7 +6,7 @@
 use base::Origin;
 use base::wire::{Reader, Writer};
 
-use crate::message::{DecodeError, Sent, get_entry, put_entry};
+use crate::message::{DecodeError, Sent, get_entry, get_seen, put_entry, put_seen};
 use crate::{ConfigError, Record, Seen, Store};
 
 const ENTRY: u8 = b'e';
@@ -56,8 +56,10 @@ pub(crate) fn floor(origin: Origin, seq: u64) -> Placed {
     (place(FLOOR, origin), number(seq))
 }
 
-pub(crate) fn retired(origin: Origin, last: u64) -> Placed {
-    (place(RETIRED, origin), number(last))
+pub(crate) fn retired(origin: Origin, seen: &Seen) -> Placed {
+    let mut w = Writer::new();
+    put_seen(&mut w, seen);
+    (place(RETIRED, origin), w.finish())
 }
 
 pub(crate) fn own(origin: Origin) -> Placed {
@@ -93,6 +95,11 @@ impl Store {
                 (known.was_mine, known.retiring) = (true, true);
                 continue;
             }
+            if kind == RETIRED {
+                let seen = get_seen(&mut reader).map_err(|e| wrong(e.to_string()))?;
+                (known.retired, known.closed) = (Some(seen.clone()), Some(seen));
+                continue;
+            }
             let n = reader.number().map_err(|e| wrong(e.to_string()))?;
             match kind {
                 PREFIX => {
@@ -109,7 +116,6 @@ impl Store {
                     known.gone_written = true;
                 }
                 FLOOR => known.floor = n,
-                RETIRED => (known.retired, known.is_closed) = (Some(n), true),
                 other => return Err(wrong(format!("its kind is {other}"))),
             }
         }

@@ -180,8 +180,8 @@ impl Store {
                     self.move_entries(key);
                 }
             } else if self.table.count_of(key) == 0 && self.may_close(key) {
-                let (origin, last) = (known.origin, known.seen.last());
-                self.close(origin, last);
+                let (origin, all) = (known.origin, known.seen.clone());
+                self.close(origin, all);
             }
         }
     }
@@ -249,26 +249,27 @@ impl Store {
         };
         self.is_up_to_date()
             && known.seen == known.durable
-            && known.seen.beyond().is_empty()
             && self.frontier.iter().all(|id| is_equal(self.peers.get(id)))
     }
 
-    fn close(&mut self, origin: Origin, last: u64) {
-        let slot = usize::from(self.slot(origin));
-        let known = &mut self.known[slot];
-        known.retired = Some(last);
-        self.batch
-            .closed
-            .push(Slot::try_from(slot).expect("a slot is an index"));
-        let (place, content) = record::retired(origin, last);
+    fn close(&mut self, origin: Origin, all: Seen) {
+        let slot = self.slot(origin);
+        self.batch.closed.push((slot, all.clone()));
+        let (place, content) = record::retired(origin, &all);
         self.batch.writes.insert(place, Some(content));
         self.batch.writes.insert(record::prefix_place(origin), None);
+        self.known[usize::from(slot)].retired = Some(all);
     }
 
     /// A peer has closed an origin, and this node holds all that the peer holds.
-    pub(crate) fn adopt_retired(&mut self, origin: Origin, last: u64) {
+    pub(crate) fn adopt_retired(&mut self, origin: Origin, mut all: Seen) {
         let slot = self.slot(origin);
-        if self.known[usize::from(slot)].retired.is_some() {
+        let known = &self.known[usize::from(slot)];
+        if let Some(mine) = &known.retired {
+            if !mine.covers(&all) {
+                all.join(mine);
+                self.close(origin, all);
+            }
             return;
         }
         if Some(slot) == self.mine && !self.staged.is_empty() {
@@ -284,17 +285,16 @@ impl Store {
         }
         for at in self.table.of_origin(slot).collect::<Vec<_>>() {
             let (_, seq) = self.table.dot(at);
-            if seq > last {
-                // Nobody else has seen it: it goes on under another name.
-                if self.may_copy(at) {
-                    self.copy(at);
-                }
-            } else {
+            if all.has(seq) {
                 self.drop_entry(at);
+            } else if self.may_copy(at) {
+                // Nobody else has seen it: it goes on under another name.
+                self.copy(at);
             }
         }
         if self.table.count_of(slot) == 0 {
-            self.close(origin, last);
+            all.join(&self.known[usize::from(slot)].seen);
+            self.close(origin, all);
         } else {
             let known = &mut self.known[usize::from(slot)];
             (known.retiring, known.moves) = (true, true);

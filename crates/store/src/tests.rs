@@ -422,7 +422,7 @@ fn everything_converges_whatever_is_lost_and_whoever_restarts() {
             cluster.run(Duration::from_millis(rng.below(400)));
         }
         cluster.loss = 0;
-        cluster.run(15 * SECOND);
+        cluster.run(30 * SECOND);
         assert!(cluster.are_equal(), "seed {seed}: {:?}", cluster.shown());
         for store in cluster.stores.values() {
             let contexts: usize = store.iter().map(|(_, held)| held.context).sum();

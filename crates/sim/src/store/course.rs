@@ -117,7 +117,7 @@ impl Course {
         Self {
             kind,
             retention,
-            retires: matches!(kind, Kind::Retirement | Kind::All),
+            retires: matches!(kind, Kind::Disks | Kind::Retirement | Kind::All),
             push: !rng.chance(10),
             plan,
             calls,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::{Duration, Origin, Rng, Time};
 use store::{Config, Store};
 
-use super::course::Course;
+use super::course::{Course, Kind};
 use super::detector::Detector;
 use super::model::{Breach, Model};
 use super::node::{self, Call, Replica, Tuning, Word, host_of, id_of, records};
@@ -292,7 +292,8 @@ impl<'a, C: Core> Runner<'a, C> {
         self.retire_at = now + RETIRE_EVERY;
         let calm = now >= self.course.plan.calm_from;
         let late = self.course.plan.calm_from + Duration::from_secs(9);
-        if now > late || !calm && !self.rng.chance(40) {
+        let early = self.course.kind != Kind::Disks && self.rng.chance(40);
+        if now > late || !calm && !early {
             return;
         }
         let hosts: Vec<Host> = (0..self.course.plan.hosts).map(Host).collect();

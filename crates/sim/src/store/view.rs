@@ -143,12 +143,14 @@ impl Core for Store {
 
 impl View {
     fn over(vector: &Vector) -> Self {
-        let mut view = Self {
-            retired: vector.retired.iter().copied().collect(),
-            ..Self::default()
-        };
+        let mut view = Self::default();
+        for (origin, all) in &vector.retired {
+            view.retired.insert(*origin, all.prefix());
+        }
         for (origin, seen) in &vector.seen {
             view.prefix.insert(*origin, seen.prefix());
+        }
+        for (origin, seen) in vector.seen.iter().chain(&vector.retired) {
             let beyond = seen.beyond().iter();
             view.beyond
                 .extend(beyond.map(|&(first, last)| (*origin, first, last)));
