@@ -42,10 +42,9 @@ CONSTANTS
 Origins == Nodes \X (0..Lives)
 Dots == Origins \X (1..Writes)
 Zero == [o \in Origins |-> 0]
-NoWrite == [key |-> "none", del |-> FALSE, ctx |-> Zero]
 
 VARIABLES
-    made,     \* every write ever made
+    made,     \* every write ever made, by its dot
     copy,     \* what each node holds
     disk,     \* what its disk holds
     own,      \* the origin that it writes under
@@ -55,12 +54,12 @@ VARIABLES
 
 vars == <<made, copy, disk, own, unsure, twice, left>>
 
-Written == {d \in Dots: made[d].key # "none"}
+Written == DOMAIN made
 
 Empty == [vv |-> Zero, cloud |-> {}, live |-> {}, cleared |-> {}, floor |-> Zero, closed |-> Zero]
 
 Init ==
-    /\ made = [d \in Dots |-> NoWrite]
+    /\ made = [d \in {} |-> {}]
     /\ copy = [n \in Nodes |-> Empty]
     /\ disk = [n \in Nodes |-> Empty]
     /\ own = [n \in Nodes |-> <<n, 0>>]
@@ -126,9 +125,8 @@ Entry(n, from, d) ==
         /\ UNCHANGED <<made, own, unsure, twice, left>>
 
 (* Received: the end of a complete exchange, and all that it brought.         *)
-Whole(n, from) ==
-    LET mine == copy[n]
-        behind == {o \in Origins: mine.vv[o] < from.floor[o]}
+Told(mine, from) ==
+    LET behind == {o \in Origins: mine.vv[o] < from.floor[o]}
         compared == CASE Reset = "all" -> IF behind = {} THEN {} ELSE Origins
                       [] Reset = "origin" -> behind
                       [] Reset = "none" -> {}
@@ -139,11 +137,14 @@ Whole(n, from) ==
                            \/ d[1] \in shut /\ d[2] < from.closed[d[1]]}
         kept == [mine EXCEPT !.live = @ \ dropped]
         taken == Taking(kept, from, {d \in from.live: ~Seen(mine, d)})
-        c == Tidy([taken EXCEPT
-                !.vv = Join(@, from.vv),
-                !.floor = IF FloorSpreads THEN Join(@, from.floor) ELSE @,
-                !.closed = Join(@, from.closed)])
-    IN  /\ c # mine
+    IN  Tidy([taken EXCEPT
+            !.vv = Join(@, from.vv),
+            !.floor = IF FloorSpreads THEN Join(@, from.floor) ELSE @,
+            !.closed = Join(@, from.closed)])
+
+Whole(n, from) ==
+    \E c \in {Told(copy[n], from)}:
+        /\ c # copy[n]
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
@@ -198,7 +199,7 @@ Write(n, key, del, old) ==
     IN  /\ n \notin unsure
         /\ Cardinality(Written) < Writes
         /\ d[2] <= Writes
-        /\ made' = [made EXCEPT ![d] = [key |-> key, del |-> del, ctx |-> ctx]]
+        /\ made' = (d :> [key |-> key, del |-> del, ctx |-> ctx]) @@ made
         /\ twice' = (twice \/ \E m \in Nodes: d \in Written /\ (Seen(copy[m], d) \/ Seen(disk[m], d)))
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)

@@ -24,6 +24,8 @@ fn main() -> io::Result<()> {
     for seed in 0..seeds {
         let trace = spec_trace::membership(seed, Mutation::None);
         fs::write(folder.join(format!("good_membership_{seed}.trace")), trace)?;
+        let trace = spec_trace::store(seed, None);
+        fs::write(folder.join(format!("good_store_{seed}.trace")), trace)?;
     }
     let trace = spec_trace::membership(0, Mutation::ForgetsDeadSoon);
     fs::write(folder.join("bad_membership_forgets_dead_soon.trace"), trace)

@@ -4,6 +4,10 @@
 //! restart behind the earlier life, a farewell and an operator's forgetting, all drawn from the
 //! seed. The form stands in `specs/README.md`. Knows nothing of what the specs allow.
 
+mod store;
+
+pub use store::store;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
