@@ -237,12 +237,11 @@ ClearContext(n, d) ==
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
 
-(* ... nor, if it is a delete without siblings, any trace.                    *)
+(* ... nor, if it is a delete, any trace; a sibling needs no delete beside it. *)
 Collect(n, d) ==
     LET c == Tidy(Raised([copy[n] EXCEPT !.live = @ \ {d}], d))
     IN  /\ d \in copy[n].live
         /\ made[d].del
-        /\ Under(n, made[d].key) = {d}
         /\ Stable(n, d)
         /\ Redundant(n, d)
         /\ copy' = [copy EXCEPT ![n] = c]
