@@ -112,20 +112,24 @@ Sent(m) == IF Disk /\ Sends = "disk" THEN disk[m] ELSE copy[m]
 Keep(n, c) == IF Disk THEN UNCHANGED disk ELSE disk' = [disk EXCEPT ![n] = IF Rollbacks > 0 THEN @ ELSE c]
 
 -----------------------------------------------------------------------------
-(* Received: one entry, pushed or from an exchange that broke off.            *)
+(* Received: one entry, pushed or from an exchange that broke off, and with   *)
+(* it, new or not, the sender's floor but of what is closed.                  *)
+Told(from) == [o \in Origins |-> IF from.vv[o] < from.closed[o] THEN 0 ELSE from.floor[o]]
+
 Entry(n, from, d) ==
-    LET taken == Taking(copy[n], from, {d})
+    LET mine == copy[n]
+        taken == IF Seen(mine, d) THEN mine ELSE Taking(mine, from, {d})
         c == Tidy([taken EXCEPT
-                !.floor = IF FloorSpreads /\ Late = "wait" THEN Join(@, from.floor) ELSE @])
+                !.floor = IF FloorSpreads /\ Late = "wait" THEN Join(@, Told(from)) ELSE @])
     IN  /\ d \in from.live
-        /\ ~Seen(copy[n], d)
-        /\ Late = "wait" => Reaches(copy[n], from.floor)
+        /\ Late = "wait" => Reaches(mine, Told(from))
+        /\ c # mine
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
 
 (* Received: the end of a complete exchange, and all that it brought.         *)
-Told(mine, from) ==
+Compared(mine, from) ==
     LET behind == {o \in Origins: mine.vv[o] < from.floor[o]}
         compared == CASE Reset = "all" -> IF behind = {} THEN {} ELSE Origins
                       [] Reset = "origin" -> behind
@@ -143,7 +147,7 @@ Told(mine, from) ==
             !.closed = Join(@, from.closed)])
 
 Whole(n, from) ==
-    \E c \in {Told(copy[n], from)}:
+    \E c \in {Compared(copy[n], from)}:
         /\ c # copy[n]
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
