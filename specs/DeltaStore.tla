@@ -28,11 +28,12 @@ CONSTANTS
     Disk,         \* TRUE: volatile state and disk differ, and crashes lose the former
     Rollbacks,    \* rollbacks at most
     Retirement,   \* TRUE: an origin whose node took another one may be retired
-    (* The rules; the first value is the core's, the others are variants.     *)
+    (* The rules; the first value is the sound one, the others are variants.  *)
     Exchange,     \* "complete"; "truncated": part of the entries, vector to the last one sent
     Reset,        \* "all": below the floor, all origins are compared; "origin": that one; "none"
     Late,         \* "wait": whose vector is below the sender's floor takes nothing but a whole exchange; "take"
     FloorSpreads, \* TRUE; FALSE: everybody keeps the floor to himself
+    NewsFloor,    \* "all"; "open": with single entries goes no floor of what the sender has closed
     Clear,        \* "stable"; "early": contexts go at once
     Prefix,       \* TRUE: a context goes only when the own vector has all that it names; FALSE
     Boot,         \* "fresh": a new origin at each doubtful boot; "one": kept when one peer knows no more; "same"
@@ -113,8 +114,10 @@ Keep(n, c) == IF Disk THEN UNCHANGED disk ELSE disk' = [disk EXCEPT ![n] = IF Ro
 
 -----------------------------------------------------------------------------
 (* Received: one entry, pushed or from an exchange that broke off, and with   *)
-(* it, new or not, the sender's floor but of what is closed.                  *)
-Told(from) == [o \in Origins |-> IF from.vv[o] < from.closed[o] THEN 0 ELSE from.floor[o]]
+(* it, new or not, the sender's floor.                                        *)
+Told(from) ==
+    IF NewsFloor = "all" THEN from.floor
+    ELSE [o \in Origins |-> IF from.vv[o] < from.closed[o] THEN 0 ELSE from.floor[o]]
 
 Entry(n, from, d) ==
     LET mine == copy[n]

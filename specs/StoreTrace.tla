@@ -20,30 +20,42 @@ EXTENDS DeltaStore, Sequences
 
 CONSTANT Trace
 
-VARIABLES at, past, asked
+VARIABLES at, step, past, asked
+
+(* The step that is next: kept, for to look it up in the trace is slow.       *)
+Kept(next) == IF next <= Len(Trace) THEN Trace[next] ELSE Trace[1]
 
 TraceInit ==
     /\ Init
     /\ at = 1
+    /\ step = Kept(1)
     /\ past = [n \in Nodes |-> {Empty}]
     /\ asked = [n \in Nodes |-> <<>>]
-
-Step == Trace[at]
 
 (* What of others an entry still says that it replaced.                       *)
 Carries(n, d) == \E o \in Origins \ {d[1]}: Context(copy[n], d)[o] > 0
 
 Matches(n) ==
-    /\ copy[n].vv = Step.vector
+    /\ copy[n].vv = step.vector
     /\ {[key |-> made[d].key, dot |-> d, del |-> made[d].del, ctx |-> Carries(n, d)]: d \in copy[n].live}
-        = Step.live
-    /\ copy[n].floor = Step.floor
-    /\ copy[n].closed = Step.closed
-    /\ own[n] = Step.own
+        = step.live
+    /\ copy[n].floor = step.floor
+    /\ copy[n].closed = step.closed
+    /\ own[n] = step.own
 
+Above(v, w) == \E o \in Origins: v[o] > w[o]
+
+(* Of all that may arrive, what says something new and not too much.          *)
 Heard(n) ==
-    \E m \in Nodes \ {n}: \E from \in past[m]:
-        Whole(n, from) \/ \E d \in from.live: Entry(n, from, d)
+    LET mine == copy[n]
+        news(c) == Above(c.vv, mine.vv) \/ Above(c.floor, mine.floor) \/ Above(c.closed, mine.closed)
+        fits(c) == ~(Above(c.vv, step.vector) \/ Above(c.floor, step.floor) \/ Above(c.closed, step.closed))
+    IN  \E m \in Nodes \ {n}: \E from \in past[m]:
+            \/ news(from) /\ fits(from) /\ Whole(n, from)
+            \/ /\ ~Above(Told(from), step.floor)
+               /\ \E d \in from.live:
+                    /\ ~Seen(mine, d) \/ Above(Told(from), mine.floor)
+                    /\ Entry(n, from, d)
 
 Due(n) == Tick(n) \/ \E o \in Origins: Retire(n, o)
 
@@ -60,44 +72,45 @@ Back(n) ==
     /\ UNCHANGED <<made, disk, own, unsure, twice, left>>
 
 Acts(n) ==
-    \/ /\ CASE Step.action = "Received" -> Heard(n) \/ Due(n)
-            [] Step.action = "Put"      -> (Step.asks = "" /\ \E k \in Keys: Put(n, k)) \/ Due(n)
-            [] Step.action = "Delete"   -> (Step.asks = "" /\ \E k \in Keys: Delete(n, k)) \/ Due(n)
-            [] Step.action \in {"Tick", "Peers", "Persisted", "Retire"} -> Due(n)
-            [] Step.action \in {"Crash", "Rollback"} -> Back(n) \/ Rename(n)
+    \/ /\ CASE step.action = "Received" -> Heard(n) \/ Due(n)
+            [] step.action = "Put"      -> (step.asks = "" /\ \E k \in Keys: Put(n, k)) \/ Due(n)
+            [] step.action = "Delete"   -> (step.asks = "" /\ \E k \in Keys: Delete(n, k)) \/ Due(n)
+            [] step.action \in {"Tick", "Peers", "Persisted", "Retire"} -> Due(n)
+            [] step.action \in {"Crash", "Rollback"} -> Back(n) \/ Rename(n)
        /\ UNCHANGED asked
-    \/ Step.action \in {"Persisted", "Crash"} /\ Land(n)
+    \/ step.action \in {"Persisted", "Crash"} /\ Land(n)
 
 Part ==
-    LET n == Step.node
+    LET n == step.node
     IN  /\ ~Matches(n)
         /\ Acts(n)
         /\ ~twice'
-        /\ own'[n] \in {own[n], Step.own}
+        /\ own'[n] \in {own[n], step.own}
         /\ \A o \in Origins:
-            /\ copy'[n].vv[o] <= Step.vector[o]
-            /\ copy'[n].floor[o] <= Step.floor[o]
-            /\ copy'[n].closed[o] <= Step.closed[o]
-        /\ UNCHANGED <<at, past>>
+            /\ copy'[n].vv[o] <= step.vector[o]
+            /\ copy'[n].floor[o] <= step.floor[o]
+            /\ copy'[n].closed[o] <= step.closed[o]
+        /\ UNCHANGED <<at, step, past>>
 
 Asking(n) ==
-    CASE Step.action \in {"Crash", "Rollback"} -> <<>>
-      [] Step.action \in {"Put", "Delete"} /\ Step.asks # "" ->
-            Append(asked[n], [key |-> Step.asks, del |-> Step.action = "Delete", old |-> Under(n, Step.asks)])
+    CASE step.action \in {"Crash", "Rollback"} -> <<>>
+      [] step.action \in {"Put", "Delete"} /\ step.asks # "" ->
+            Append(asked[n], [key |-> step.asks, del |-> step.action = "Delete", old |-> Under(n, step.asks)])
       [] OTHER -> asked[n]
 
 Consumed ==
-    LET n == Step.node
+    LET n == step.node
     IN  /\ Matches(n)
         /\ PrintT(<<"consumed", at>>)
         /\ at' = at + 1
+        /\ step' = Kept(at + 1)
         /\ past' = [past EXCEPT ![n] = @ \cup {copy[n]}]
         /\ asked' = [asked EXCEPT ![n] = Asking(n)]
         /\ UNCHANGED vars
 
 TraceNext == at <= Len(Trace) /\ (Part \/ Consumed)
 
-TraceSpec == TraceInit /\ [][TraceNext]_<<vars, at, past, asked>>
+TraceSpec == TraceInit /\ [][TraceNext]_<<vars, at, step, past, asked>>
 
 (* Violated exactly if the whole trace can be taken.                          *)
 Unfinished == at <= Len(Trace)

@@ -11,7 +11,10 @@ EXTENDS Swim, Sequences, TLC
 
 CONSTANT Trace
 
-VARIABLE at
+VARIABLES at, step
+
+(* The step that is next: kept, for to look it up in the trace is slow.       *)
+Kept(next) == IF next <= Len(Trace) THEN Trace[next] ELSE Trace[1]
 
 TraceInit ==
     /\ up = {}
@@ -22,53 +25,53 @@ TraceInit ==
     /\ budget = [suspicions |-> Suspicions, crashes |-> Crashes, leaves |-> Leaves, changes |-> Changes,
                  forgets |-> Forgets]
     /\ at = 1
-
-Step == Trace[at]
+    /\ step = Kept(1)
 
 (* What the core shows of an entry: one forgotten for good is not there.      *)
 Shown(e) == IF e.state = "forgotten" THEN None ELSE e
 
 Matches(n) ==
-    /\ \A m \in Nodes: Shown(table[n][m]) = Step.row[m]
-    /\ (n \in up) = (Step.action # "Crash")
+    /\ \A m \in Nodes: Shown(table[n][m]) = step.row[m]
+    /\ (n \in up) = (step.action # "Crash")
 
 (* The entry that is made right next; the own one last.                       *)
 Wrong(n) ==
-    LET all == {m \in Nodes: Shown(table[n][m]) # Step.row[m]}
+    LET all == {m \in Nodes: Shown(table[n][m]) # step.row[m]}
     IN  IF all \ {n} = {} THEN n ELSE CHOOSE m \in all \ {n}: TRUE
 
 (* Every claim that a table may bring is among those ever said.               *)
 Heard(n) == \E c \in said: c[1] = Wrong(n) /\ HearStale(n, c)
 
 Acts(n) ==
-    CASE Step.action = "Tick"     -> Tick(n)
-      [] Step.action = "Received" -> Heard(n) \/ Tick(n)
-      [] Step.action = "Join"     -> Join(n) \/ Tick(n)
-      [] Step.action = "Leave"    -> Leave(n) \/ Tick(n)
-      [] Step.action = "Describe" -> Describe(n) \/ Tick(n)
-      [] Step.action = "Moved"    -> Moved(n) \/ Tick(n)
-      [] Step.action = "Forget"   -> (\E m \in Nodes: Forget(n, m)) \/ Tick(n)
-      [] Step.action = "Crash"    -> Crash(n)
-      [] Step.action = "Restart"  -> Restart(n, Step.row[n].inc)
+    CASE step.action = "Tick"     -> Tick(n)
+      [] step.action = "Received" -> Heard(n) \/ Tick(n)
+      [] step.action = "Join"     -> Join(n) \/ Tick(n)
+      [] step.action = "Leave"    -> Leave(n) \/ Tick(n)
+      [] step.action = "Describe" -> Describe(n) \/ Tick(n)
+      [] step.action = "Moved"    -> Moved(n) \/ Tick(n)
+      [] step.action = "Forget"   -> (\E m \in Nodes: Forget(n, m)) \/ Tick(n)
+      [] step.action = "Crash"    -> Crash(n)
+      [] step.action = "Restart"  -> Restart(n, step.row[n].inc)
 
 Part ==
-    /\ ~Matches(Step.node)
-    /\ Acts(Step.node)
+    /\ ~Matches(step.node)
+    /\ Acts(step.node)
     /\ \A m \in Nodes:
-        IF Step.action \in {"Crash", "Restart"} \/ m = Wrong(Step.node)
-        THEN Shown(table'[Step.node][m]) = Step.row[m]
-        ELSE table'[Step.node][m] = table[Step.node][m]
-    /\ UNCHANGED at
+        IF step.action \in {"Crash", "Restart"} \/ m = Wrong(step.node)
+        THEN Shown(table'[step.node][m]) = step.row[m]
+        ELSE table'[step.node][m] = table[step.node][m]
+    /\ UNCHANGED <<at, step>>
 
 Consumed ==
-    /\ Matches(Step.node)
+    /\ Matches(step.node)
     /\ PrintT(<<"consumed", at>>)
     /\ at' = at + 1
+    /\ step' = Kept(at + 1)
     /\ UNCHANGED vars
 
 TraceNext == at <= Len(Trace) /\ (Part \/ Consumed)
 
-TraceSpec == TraceInit /\ [][TraceNext]_<<vars, at>>
+TraceSpec == TraceInit /\ [][TraceNext]_<<vars, at, step>>
 
 (* What tells two states apart here: nobody is short of anything, and whoever *)
 (* is sought is among those that are heard anyway.                            *)

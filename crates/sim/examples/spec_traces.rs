@@ -7,6 +7,17 @@ use std::{env, fs, io};
 
 use membership::Mutation;
 use sim::spec_trace;
+use store::Mutation as Rule;
+
+/// Rules of the store whose breaking shows in what nodes show, on every seed.
+const BROKEN: [(&str, Rule); 6] = [
+    ("truncated", Rule::TruncateAndAdvance),
+    ("no_collapse", Rule::NoCollapse),
+    ("floor_ignored", Rule::FloorIgnored),
+    ("cleared_early", Rule::ContextClearedEarly),
+    ("counter_rolled_back", Rule::CounterRolledBack),
+    ("deletes_without_dots", Rule::DeletesWithoutDots),
+];
 
 fn main() -> io::Result<()> {
     let mut arguments = env::args().skip(1);
@@ -28,5 +39,10 @@ fn main() -> io::Result<()> {
         fs::write(folder.join(format!("good_store_{seed}.trace")), trace)?;
     }
     let trace = spec_trace::membership(0, Mutation::ForgetsDeadSoon);
-    fs::write(folder.join("bad_membership_forgets_dead_soon.trace"), trace)
+    fs::write(folder.join("bad_membership_forgets_dead_soon.trace"), trace)?;
+    for (name, rule) in BROKEN {
+        let trace = spec_trace::store(0, Some(rule));
+        fs::write(folder.join(format!("bad_store_{name}.trace")), trace)?;
+    }
+    Ok(())
 }

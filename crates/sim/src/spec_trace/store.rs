@@ -79,7 +79,7 @@ impl Course {
                 Fault::Crash(three, Duration::from_secs(1), DiskAfter::RolledBack),
             ),
         ];
-        let put = |key: &str| Call::Put(key.into(), vec![b'x'; 60]);
+        let put = |key: &str| Call::Put(key.into(), vec![b'x'; 100]);
         let delete = |key: &str| Call::Delete(key.into());
         let mut calls = vec![
             (at(2), two, put("k")),
