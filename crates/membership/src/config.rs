@@ -49,6 +49,10 @@ pub enum Mutation {
     ForgetsDeadSoon,
     /// A pause of the own process is taken for silence of the others.
     BlindToStalls,
+    /// A member is taken in though another one lives under its name.
+    SharedNames,
+    /// Who is held for dead is not believed to have left.
+    DeafToFarewells,
 }
 
 impl Config {

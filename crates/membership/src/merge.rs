@@ -93,6 +93,10 @@ impl Membership {
             return;
         }
         let lives = held.is_some_and(|(_, lives)| lives);
+        let is_farewell = held.is_some() && !lives && record.member.state == State::Left;
+        if is_farewell && self.config.mutation == Mutation::DeafToFarewells {
+            return;
+        }
         // After a partition each side holds the other for dead. Whoever lives here is only
         // suspected on such word, so that it can object first.
         if how != How::News && record.member.state == State::Dead && lives {

@@ -11,12 +11,15 @@ use crate::leave::Phase;
 use crate::message::Message;
 use crate::probe::Probe;
 use crate::table::Record;
-use crate::{Incarnation, Membership, Output, State};
+use crate::{Incarnation, Membership, Mutation, Output, State};
 
 impl Membership {
     /// Whether a living `newcomer` may be taken in under its name; makes room for it if so.
     pub(crate) fn may_bear_its_name(&mut self, now: Time, newcomer: &Record, joins: bool) -> bool {
         let member = &newcomer.member;
+        if self.config.mutation == Mutation::SharedNames {
+            return true;
+        }
         if let Some(holder) = self.living_named(&member.name, member.id) {
             let holder_id = holder.member.id;
             let incarnation = holder.member.incarnation;

@@ -97,6 +97,25 @@ fn back_at_once(seed: u64) -> Storm {
     storm
 }
 
+/// Five nodes, of which one comes back within a second, its disk empty.
+fn back_without_its_disk(seed: u64) -> Storm {
+    let mut storm = Storm::calm(seed, 5, seconds(60));
+    let crash = Fault::Crash(Host(2), seconds(1), DiskAfter::Wiped);
+    storm.troubles.push(at(20, crash));
+    storm
+}
+
+/// Five nodes, of which one leaves while only one other can hear it; the rest take it for dead.
+fn gone_behind_a_cut(seed: u64) -> Storm {
+    let mut storm = Storm::calm(seed, 5, seconds(120));
+    storm.plan.calm_from = Time::ZERO + seconds(60);
+    let cut = Fault::Partition(vec![Host(2), Host(3)], seconds(40));
+    storm.troubles.push(at(20, cut));
+    let leave = Trouble::Leave(Host(3), seconds(1_000));
+    storm.troubles.push((Time::ZERO + seconds(25), leave));
+    storm
+}
+
 #[test]
 fn who_may_not_object_stays_dead() {
     let flaw = Flaw::Core(Mutation::NoRefutation);
@@ -185,4 +204,16 @@ fn datagrams_above_their_size_are_seen() {
 #[test]
 fn a_node_that_never_waits_is_seen() {
     is_caught_by(Flaw::Restless, Promise::Rest, back_at_once);
+}
+
+#[test]
+fn two_that_live_under_one_name_are_seen() {
+    let flaw = Flaw::Core(Mutation::SharedNames);
+    is_caught_by(flaw, Promise::OneNameOneMember, back_without_its_disk);
+}
+
+#[test]
+fn a_farewell_that_the_rest_does_not_believe_is_seen() {
+    let flaw = Flaw::Core(Mutation::DeafToFarewells);
+    is_caught_by(flaw, Promise::LeftStaysLeft, gone_behind_a_cut);
 }
