@@ -330,6 +330,7 @@ impl Driver {
                 self.disk.write(batch, writes);
             }
             Output::View(view) => self.front.view.store(view),
+            Output::Send(..) | Output::Notice(_) | Output::Refused { .. } | Output::Left => {}
             Output::Event(event) => {
                 self.front.meters.transitions_to(event.transition.to).add(1);
                 let transition = &event.transition;

@@ -49,6 +49,7 @@ pub(super) async fn put(
         Answer::NotFound => return Err(Problem::no_target(&name)),
         Answer::FromFile => return Err(from_file(&name)),
         Answer::Full => return Err(full()),
+        Answer::Accepted | Answer::NoCluster => unreachable!("a put is not answered so"),
     };
     tracing::info!(target = name, %version, "defined through the API");
     let place = format!("/v1/targets/{}", encode_segment(&name));
@@ -86,6 +87,7 @@ pub(super) async fn delete(
         Answer::NotFound => Err(Problem::no_target(&name)),
         Answer::FromFile => Err(from_file(&name)),
         Answer::Full => Err(full()),
+        Answer::Accepted | Answer::NoCluster => unreachable!("a delete is not answered so"),
     }
 }
 

@@ -168,6 +168,7 @@ fn row(n: u32, name: &str) -> Row {
         },
         shadowed: n % 83 == 2,
         status,
+        votes: None,
     }
 }
 
@@ -294,6 +295,7 @@ impl Driver {
             source: Source::Api,
             shadowed: false,
             status: Status::new(now()),
+            votes: None,
         };
         replace(&front, version.seq, row);
         Ok(answer)
