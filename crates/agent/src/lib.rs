@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod cluster;
 mod cluster_port;
 pub mod config;
 pub mod disk;

@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api;
 use crate::clock::Clock;
+use crate::cluster::Address;
 use crate::cluster_port;
 use crate::config::{self, Config, Fault};
 use crate::disk::{self, Disk, OpenError};
@@ -34,6 +35,8 @@ pub struct RunOptions {
     pub listen: Option<SocketAddr>,
     /// Where the cluster port listens.
     pub cluster_listen: Option<SocketAddr>,
+    /// Where other nodes may be found; goes before the config.
+    pub join: Vec<Address>,
     /// The node's name.
     pub node: Option<String>,
 }
@@ -56,10 +59,13 @@ pub enum RunError {
     #[error("--node: {0}")]
     Name(String),
     /// The cluster port would be open to strangers; exit 2.
-    #[error(
-        "cluster.listen is {0}, but there is no cluster key (keys are not in this version): use a loopback address such as 127.0.0.1:7718"
-    )]
+    #[error("cluster.listen is {}, but there is no cluster key{}", .0, keyless())]
     Open(SocketAddr),
+    /// Others are to be found, but could not find this node; exit 2.
+    #[error(
+        "there are nodes to join, but no cluster.listen (or --cluster-listen): name the address that they know this node by"
+    )]
+    Unlistening,
     /// The store file can't be used.
     #[error(transparent)]
     Disk(#[from] OpenError),
@@ -80,6 +86,15 @@ pub enum RunError {
     Machine(String),
 }
 
+/// The way out for a node whose cluster port would be open.
+fn keyless() -> &'static str {
+    if config::IS_CLUSTERED {
+        ": make one with `roundsman keygen` and name its file in cluster.key_file, or use a loopback address such as 127.0.0.1:7718"
+    } else {
+        " (keys are not in this version): use a loopback address such as 127.0.0.1:7718"
+    }
+}
+
 /// Runs a node until SIGTERM or SIGINT.
 pub fn run(options: RunOptions) -> Result<(), RunError> {
     let mut config = match &options.config {
@@ -89,12 +104,19 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     if let Some(listen) = options.listen {
         config.api.listen = listen;
     }
-    config.cluster_listen = options.cluster_listen.or(config.cluster_listen);
-    if let Some(open) = config
-        .cluster_listen
-        .filter(|at| !at.ip().to_canonical().is_loopback())
+    let cluster = &mut config.cluster;
+    cluster.listen = options.cluster_listen.or(cluster.listen);
+    if !options.join.is_empty() {
+        cluster.join.clone_from(&options.join);
+    }
+    if let Some(open) = cluster
+        .listen
+        .filter(|at| cluster.keyring.is_plain() && !at.ip().to_canonical().is_loopback())
     {
         return Err(RunError::Open(open));
+    }
+    if cluster.listen.is_none() && !cluster.join.is_empty() {
+        return Err(RunError::Unlistening);
     }
     if let Some(name) = &options.node {
         config::check_node_name(name).map_err(RunError::Name)?;
@@ -119,7 +141,7 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     let address = listener
         .local_addr()
         .map_err(|error| RunError::Machine(error.to_string()))?;
-    let cluster = match config.cluster_listen {
+    let cluster = match config.cluster.listen {
         Some(address) => {
             Some(
                 cluster_port::bind(address)
