@@ -57,7 +57,7 @@ pub const TARGETS_MAX: usize = 1_000_000;
 /// Whether `cluster.join`, `key_file` and `label` are taken, or refused as not in this version.
 ///
 /// The one switch: true as soon as the driver speaks to other nodes.
-pub const IS_CLUSTERED: bool = false;
+pub const IS_CLUSTERED: bool = true;
 
 /// What a node does, as its config file says.
 #[derive(Clone, Debug, PartialEq, Eq)]

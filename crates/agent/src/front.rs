@@ -77,6 +77,12 @@ pub enum Ask {
     Put(Definition, oneshot::Sender<Result<Answer, Vec<String>>>),
     /// Take an API-made target away.
     Delete(Arc<str>, oneshot::Sender<Answer>),
+    /// Give all targets to others.
+    Drain(oneshot::Sender<Answer>),
+    /// Hand over, say farewell and end.
+    Leave(oneshot::Sender<Answer>),
+    /// Take a dead member out for good.
+    Forget(Arc<str>, oneshot::Sender<Answer>),
     /// A target's counters.
     Explain(Slot, oneshot::Sender<Option<Explanation>>),
     /// Read the config file again.
@@ -140,6 +146,21 @@ impl Front {
     /// Takes an API-made target away; answered once the disk knows.
     pub async fn delete(&self, name: &str) -> Result<Answer, Unanswered> {
         self.ask(|reply| Ask::Delete(name.into(), reply)).await
+    }
+
+    /// Gives all targets to others.
+    pub async fn drain(&self) -> Result<Answer, Unanswered> {
+        self.ask(Ask::Drain).await
+    }
+
+    /// Hands over, says farewell and ends.
+    pub async fn leave(&self) -> Result<Answer, Unanswered> {
+        self.ask(Ask::Leave).await
+    }
+
+    /// Takes a dead member out for good.
+    pub async fn forget(&self, name: &str) -> Result<Answer, Unanswered> {
+        self.ask(|reply| Ask::Forget(name.into(), reply)).await
     }
 
     /// A target's counters; `None` if the slot is empty.

@@ -434,6 +434,16 @@ impl Cluster {
         seats
     }
 
+    /// Others may be found at these addresses too.
+    pub(crate) fn join(&mut self, now: Time, mut addresses: Vec<SocketAddr>) {
+        let mine = self.membership.me().address;
+        addresses.retain(|address| *address != mine);
+        self.has_company |= !addresses.is_empty();
+        self.membership.handle(now, membership::Input::Join(addresses));
+        self.now = now;
+        self.drain();
+    }
+
     /// Gives all targets away; others take them while this node goes on.
     pub(crate) fn drain_away(&mut self, now: Time) {
         self.now = now;

@@ -34,6 +34,8 @@ pub enum Input {
     /// Bytes came from another node, opened. For a stream, the address is the cluster address
     /// that the peer named, not the port that it called from.
     Received(SocketAddr, Way, Vec<u8>),
+    /// Other nodes may be found at these addresses too.
+    Join(Vec<SocketAddr>),
     /// Give all targets to others, and go on checking until they have them.
     Drain(Request),
     /// Drain, then say farewell; [`Output::Left`] follows, at the latest after so long.

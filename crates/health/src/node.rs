@@ -255,6 +255,7 @@ impl Node {
             Input::Probed(probed) => self.probed(probed),
             Input::Persisted(batch) => self.persisted(batch),
             Input::Received(from, way, bytes) => self.received(from, way, &bytes),
+            Input::Join(addresses) => self.join(addresses),
             Input::Drain(request) => self.drain_away(request),
             Input::Leave(within) => self.leave(within),
             Input::Forget(request, name) => self.forget(request, &name),

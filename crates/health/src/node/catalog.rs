@@ -176,6 +176,10 @@ impl Node {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let manifest = joined.cluster.catalog.manifest().clone();
         let overrules = self.config.mutation == Some(Mutation::BootOverrules);
+        if definitions.is_empty() && !overrules {
+            // A node without targets of its own takes the cluster's; a reload may empty them.
+            return;
+        }
         if manifest.knows(sum) && !overrules {
             if manifest.sum == sum {
                 joined.file = Some((sum, definitions));

@@ -366,6 +366,13 @@ impl Node {
         self.go_when_nothing_is_left();
     }
 
+    pub(super) fn join(&mut self, addresses: Vec<SocketAddr>) {
+        let now = self.now;
+        if let Some(joined) = &mut self.joined {
+            joined.cluster.join(now, addresses);
+        }
+    }
+
     pub(super) fn drain_away(&mut self, request: Request) {
         let now = self.now;
         let Some(joined) = &mut self.joined else {
