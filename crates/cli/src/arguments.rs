@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent::cluster::Address;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use health::State;
@@ -103,6 +104,8 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Print a fresh key for a cluster, as one line of its key file
+    Keygen,
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -145,6 +148,12 @@ pub(crate) struct Run {
     /// The cluster port, bound and counted only: this version runs alone
     #[arg(long, value_name = "ADDR")]
     pub(crate) cluster_listen: Option<SocketAddr>,
+
+    /// Where other nodes may be found; goes before the config
+    // Waits for `agent::config::IS_CLUSTERED`: then `skip` becomes
+    // `long, value_name = "HOST:PORT", value_delimiter = ','`, and `--join` leaves `later.rs`.
+    #[arg(skip)]
+    pub(crate) join: Vec<Address>,
 
     /// The node's name; goes before the config
     #[arg(long, value_name = "NAME")]

@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::out;
 
-const VERBS: [&str; 6] = ["simulate", "silence", "drain", "leave", "forget", "keygen"];
+const VERBS: [&str; 5] = ["simulate", "silence", "drain", "leave", "forget"];
 const FLAGS: [&str; 1] = ["--join"];
 
 /// Prints why the arguments were not taken, or the help that was asked for.

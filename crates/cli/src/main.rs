@@ -10,6 +10,7 @@ mod client;
 mod events;
 mod explain;
 mod failure;
+mod keygen;
 mod later;
 mod logs;
 mod manual;
@@ -58,6 +59,7 @@ fn perform(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Verb::Events(events) => events::events(&node()?, events),
         Verb::Explain { target, json } => explain::explain(&node()?, target, *json),
         Verb::Reload { json } => reload::reload(&node()?, *json),
+        Verb::Keygen => Ok(keygen::keygen()),
         Verb::Completions { shell } => Ok(manual::completions(*shell)),
         Verb::Man => manual::man(),
     }

@@ -151,7 +151,7 @@ async fn hear(
     peer: SocketAddr,
     nth: u64,
 ) {
-    let met = timeout(HELLO, meet(&port, &callers, &mut stream, peer)).await;
+    let met = timeout(HELLO, meet(&port, &mut stream, peer)).await;
     callers.no_stranger(nth);
     let end = match met {
         Ok(Ok((from, place))) => messages(&port, &callers, &mut stream, from, place).await,
@@ -166,7 +166,6 @@ async fn hear(
 /// Greets a stranger and takes its hello: the caller's cluster address.
 async fn meet(
     port: &Port,
-    callers: &Callers,
     stream: &mut TcpStream,
     peer: SocketAddr,
 ) -> Result<(SocketAddr, Place), Reason> {
@@ -175,8 +174,8 @@ async fn meet(
         .write_all(&place.greeting())
         .await
         .map_err(|_| Reason::Truncated)?;
-    let frame = read_frame(port, callers, stream, HELLO_MAX).await?;
-    let (mut sealed, _room) = frame.ok_or(Reason::Truncated)?;
+    let frame = read_frame(port, stream, HELLO_MAX, None).await?;
+    let (mut sealed, _) = frame.ok_or(Reason::Truncated)?;
     let content = port.seal.open(&place.next(), &mut sealed)?;
     let Frame::Hello(from) = Frame::decode(content)? else {
         return Err(Reason::Malformed);
@@ -198,7 +197,8 @@ async fn messages(
     mut place: Place,
 ) -> Result<(), Reason> {
     let _seat = callers.seat(from)?;
-    while let Some((mut sealed, _room)) = read_frame(port, callers, stream, FRAME_MAX).await? {
+    let room = Some(&callers.room);
+    while let Some((mut sealed, _room)) = read_frame(port, stream, FRAME_MAX, room).await? {
         let content = port.seal.open(&place.next(), &mut sealed)?;
         let Frame::Message(bytes) = Frame::decode(content)? else {
             return Err(Reason::Malformed);
@@ -215,13 +215,14 @@ async fn messages(
     Ok(())
 }
 
-/// One sealed frame and the room that it takes; `None` when the caller has hung up or says nothing.
+/// One sealed frame and the share of `room` that it takes; `None` when the caller has hung up or
+/// says nothing.
 async fn read_frame(
     port: &Port,
-    callers: &Callers,
     stream: &mut TcpStream,
     limit: usize,
-) -> Result<Option<(Vec<u8>, OwnedSemaphorePermit)>, Reason> {
+    room: Option<&Arc<Semaphore>>,
+) -> Result<Option<(Vec<u8>, Option<OwnedSemaphorePermit>)>, Reason> {
     let mut front = [0; 4];
     match timeout(IDLE, stream.read(&mut front[..1])).await {
         Ok(Ok(1)) => {}
@@ -231,12 +232,15 @@ async fn read_frame(
         let cut = |_| Reason::Truncated;
         stream.read_exact(&mut front[1..]).await.map_err(cut)?;
         let len = length(front, limit)?;
-        let need = u32::try_from(len).expect("a MiB and a seal at most");
-        let room = Arc::clone(&callers.room).acquire_many_owned(need).await;
-        let room = room.expect("it is never closed");
+        let mut taken = None;
+        if let Some(room) = room {
+            let need = u32::try_from(len).expect("a MiB and a seal at most");
+            let share = Arc::clone(room).acquire_many_owned(need).await;
+            taken = Some(share.expect("it is never closed"));
+        }
         let mut sealed = vec![0; len];
         stream.read_exact(&mut sealed).await.map_err(cut)?;
-        Ok((sealed, room))
+        Ok((sealed, taken))
     };
     let frame = timeout(FRAME, read).await.map_err(|_| Reason::Slow)??;
     let bytes = frame.0.len() as u64 + 4;
