@@ -772,7 +772,11 @@ fn say(notice: &Notice) {
             revision,
             by,
             complete: true,
-        } => tracing::info!(revision, by = &**by, "the config file's revision took effect"),
+        } => tracing::info!(
+            revision,
+            by = &**by,
+            "the config file's revision took effect"
+        ),
         Notice::Revision {
             revision,
             by,

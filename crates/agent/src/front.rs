@@ -193,13 +193,34 @@ impl Front {
     /// How long ago `row` was checked so that the outcome could tell; `None` if not yet.
     #[must_use]
     pub fn age(&self, row: &Row, now: Time) -> Option<Duration> {
-        self.figures.checked_at(row.slot).map(|at| now.since(at))
+        self.checked_at(row, now).map(|at| now.since(at))
+    }
+
+    /// When `row` was last checked so that the outcome could tell: by this node, or as its owner
+    /// promises.
+    #[must_use]
+    pub fn checked_at(&self, row: &Row, now: Time) -> Option<Time> {
+        if self.is_checked_here(row) {
+            return self.figures.checked_at(row.slot);
+        }
+        self.view.load().freshness(row, now)?.checked
+    }
+
+    /// Whether this node is `row`'s owner: only then its figures are the target's.
+    #[must_use]
+    pub fn is_checked_here(&self, row: &Row) -> bool {
+        let view = self.view.load();
+        view.fleet().is_none() || view.owners(row.slot).next() == Some(&self.identity.name)
     }
 
     /// Whether `row`'s last conclusive check is older than it should be: 1.5 intervals and a
     /// timeout, or none at all. A paused target is never stale.
     #[must_use]
     pub fn is_stale(&self, row: &Row, now: Time) -> bool {
+        if !self.is_checked_here(row) {
+            let freshness = self.view.load().freshness(row, now);
+            return freshness.is_none_or(|freshness| freshness.is_stale);
+        }
         let definition = &row.definition;
         let allowed = definition.interval + definition.interval / 2 + definition.timeout;
         row.status.state != health::State::Paused

@@ -75,7 +75,9 @@ pub enum RunError {
     #[error(transparent)]
     Cluster(#[from] crate::cluster::OpenError),
     /// Another live node has this node's name.
-    #[error("the name '{name}' is taken: a live node at {at} has it, this one is at {mine}; give one of them another with --node")]
+    #[error(
+        "the name '{name}' is taken: a live node at {at} has it, this one is at {mine}; give one of them another with --node"
+    )]
     NameTaken {
         /// The name.
         name: Arc<str>,
@@ -170,7 +172,9 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     let transport = transport(&config, &front, &queue)?;
     let is_clustered = transport.is_some();
     let ending = Arc::new(OnceLock::new());
-    let seat = transport.as_ref().map(|t| seat(&config, &front, t.address()));
+    let seat = transport
+        .as_ref()
+        .map(|t| seat(&config, &front, t.address()));
     let driver = driver(
         &config,
         &options,
@@ -181,7 +185,11 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
         (database, records),
     )?;
     if is_clustered && !config.cluster.join.is_empty() {
-        tokio::spawn(find_others(config.cluster.join.clone(), Arc::clone(&front), queue.clone()));
+        tokio::spawn(find_others(
+            config.cluster.join.clone(),
+            Arc::clone(&front),
+            queue.clone(),
+        ));
     }
     tracing::info!(
         node = &*front.identity.name,
@@ -218,7 +226,9 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
             });
         }
         None if driver.is_finished() => {
-            return Err(RunError::Machine("the driver ended by itself; please report this".into()));
+            return Err(RunError::Machine(
+                "the driver ended by itself; please report this".into(),
+            ));
         }
         Some(Ending::Left) | None => {}
     }
@@ -316,7 +326,11 @@ fn seat(config: &Config, front: &Front, address: SocketAddr) -> ClusterConfig {
 async fn find_others(join: Vec<Address>, front: Arc<Front>, queue: SyncSender<Message>) {
     loop {
         tokio::time::sleep(Duration::from_secs(10)).await;
-        let is_alone = front.view.load().fleet().is_none_or(|fleet| fleet.seen_of_known().0 <= 1);
+        let is_alone = front
+            .view
+            .load()
+            .fleet()
+            .is_none_or(|fleet| fleet.seen_of_known().0 <= 1);
         if !is_alone {
             continue;
         }

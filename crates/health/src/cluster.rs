@@ -439,7 +439,8 @@ impl Cluster {
         let mine = self.membership.me().address;
         addresses.retain(|address| *address != mine);
         self.has_company |= !addresses.is_empty();
-        self.membership.handle(now, membership::Input::Join(addresses));
+        self.membership
+            .handle(now, membership::Input::Join(addresses));
         self.now = now;
         self.drain();
     }

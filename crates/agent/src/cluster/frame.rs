@@ -23,7 +23,7 @@ pub(super) const FRAME_MAX: usize = MESSAGE_MAX + 1 + SEAL;
 /// Bytes of a sealed hello at most: all that is read of a stranger.
 pub(super) const HELLO_MAX: usize = 256;
 /// Bytes of a greeting.
-pub const GREETING: usize = 17;
+pub(super) const GREETING: usize = 17;
 
 const HELLO: u8 = 1;
 const MESSAGE: u8 = 2;
