@@ -437,6 +437,8 @@ impl Store {
         } else {
             self.at_disk.back().map(|(mark, _)| *mark)
         };
+        // The peer waits for the exchange that it asked for last, and only for that one.
+        self.held_out.retain(|(_, other, ..)| *other != to);
         match mark {
             Some(mark) => self.held_out.push_back((mark, to, way, bytes)),
             None => self.outputs.push_back(Output::Send(to, way, bytes)),

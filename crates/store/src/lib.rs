@@ -138,7 +138,7 @@ pub struct Store {
     batch: Batch,
     mark: u64,
     at_disk: VecDeque<(Mark, Batch)>,
-    /// Ends of exchanges that wait for the disk.
+    /// Ends of exchanges that wait for the disk, at most one for each peer.
     held_out: VecDeque<(Mark, NodeId, Way, Vec<u8>)>,
     unconfirmed: BTreeSet<u64>,
     peers: BTreeMap<NodeId, Peer>,
