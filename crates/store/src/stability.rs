@@ -196,11 +196,13 @@ impl Store {
     }
 
     fn move_entries(&mut self, slot: Slot) {
-        let keys = |at: &At| self.table.value(*at).is_some();
+        // A delete goes by itself once it is stable; beyond a gap that nobody can fill it never is.
+        let prefix = self.known[usize::from(slot)].seen.prefix();
+        let stays = |at: &At| self.table.value(*at).is_some() || self.table.dot(*at).1 > prefix;
         let live: Vec<At> = self
             .table
             .of_origin(slot)
-            .filter(keys)
+            .filter(stays)
             .take(COPIES)
             .collect();
         for at in live {
