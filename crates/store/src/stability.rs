@@ -97,7 +97,16 @@ impl Store {
                 self.forget_traces(slot, seq, at, true);
             }
         }
-        if self.barrier.is_none() {
+        // What nobody claims any more, because a disk went back in time, never comes.
+        let is_lost = self.barrier.as_ref().is_some_and(|barrier| {
+            let mut left = self.all_claimed();
+            barrier.wanted.iter().any(|(slot, wanted)| {
+                let seen = left.entry(*slot).or_default();
+                seen.join(&self.known[usize::from(*slot)].durable);
+                !seen.covers(wanted)
+            })
+        });
+        if is_lost || self.barrier.is_none() {
             self.barrier = self.raise_barrier();
         }
     }
@@ -114,13 +123,19 @@ impl Store {
         if stable.is_empty() {
             return None;
         }
-        let mut wanted: BTreeMap<Slot, Seen> = BTreeMap::new();
+        let wanted = self.all_claimed();
+        Some(Barrier { stable, wanted })
+    }
+
+    /// What the frontier claims to have on disk, together.
+    fn all_claimed(&self) -> BTreeMap<Slot, Seen> {
+        let mut all: BTreeMap<Slot, Seen> = BTreeMap::new();
         for peer in self.frontier.iter().filter_map(|id| self.peers.get(id)) {
             for (slot, seen) in &peer.claims {
-                wanted.entry(*slot).or_default().join(seen);
+                all.entry(*slot).or_default().join(seen);
             }
         }
-        Some(Barrier { stable, wanted })
+        all
     }
 
     fn forget_traces(&mut self, slot: Slot, seq: u64, at: At, is_late: bool) {
