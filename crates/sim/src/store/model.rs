@@ -126,6 +126,8 @@ pub(crate) struct Model {
     numbers: BTreeMap<(Origin, u64), usize>,
     deletes: Bits,
     pub(crate) minds: Vec<Mind>,
+    /// Who was first to write under an origin.
+    owners: BTreeMap<Origin, Host>,
     /// What was ever on any disk.
     on_disk: Bits,
 }
@@ -137,6 +139,7 @@ impl Model {
             numbers: BTreeMap::new(),
             deletes: Bits::default(),
             minds: vec![Mind::default(); hosts as usize],
+            owners: BTreeMap::new(),
             on_disk: Bits::default(),
         }
     }
@@ -256,6 +259,9 @@ impl Model {
         if self.minds[host.index()].view == view {
             return Ok(());
         }
+        if let Some(last) = view.last {
+            self.owners.entry(last.origin).or_insert(host);
+        }
         let held = self.entries(host, &view)?;
         let mind = &self.minds[host.index()];
         let seen = self.seen_by(&view);
@@ -305,10 +311,11 @@ impl Model {
     }
 
     /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
-    /// it carries a write on under another origin.
+    /// it carries a write on under another origin. Or its disk is a copy of the disk of another,
+    /// who did not live to show what it had written.
     fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
         let dot = entry.dot;
-        let asked = self.minds[host.index()].asked.remove(&dot);
+        let asked = self.take_asked(host, dot);
         let copy_of = entry.copy_of.and_then(|(dot, times)| {
             let n = *self.numbers.get(&(dot.origin, dot.seq))?;
             let written = &self.written[n];
@@ -316,7 +323,7 @@ impl Model {
             is_same.then_some((n, times))
         });
         let past = match (&asked, copy_of) {
-            (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
+            (Some((_, asked)), _) if asked.key == entry.key && asked.value == entry.value => {
                 self.past_of(asked, dot)
             }
             (Some(_), _) => {
@@ -333,7 +340,9 @@ impl Model {
                 return Err((Promise::NothingInvented, how));
             }
         };
-        self.is_next(host, entry)?;
+        let owner = *self.owners.get(&dot.origin).unwrap_or(&host);
+        let by = asked.as_ref().map_or(owner, |(by, _)| *by);
+        self.is_next(by, entry)?;
         let n = self.written.len();
         self.numbers.insert((dot.origin, dot.seq), n);
         if entry.value.is_none() {
@@ -345,11 +354,18 @@ impl Model {
             value: entry.value.clone(),
             past,
             copy_of: copy_of.filter(|_| asked.is_none()),
-            by: host,
+            by,
             is_confirmed: false,
         });
         self.bind_copies(n);
         Ok(())
+    }
+
+    /// What was asked for under this dot, and of whom: of this host, if it was.
+    fn take_asked(&mut self, host: Host, dot: Version) -> Option<(Host, Asked)> {
+        let others = (0..).map(Host).take(self.minds.len());
+        let mut hosts = std::iter::once(host).chain(others);
+        hosts.find_map(|by| Some((by, self.minds[by.index()].asked.remove(&dot)?)))
     }
 
     /// All of one origin under one key is in a line, and a write has what it saw in its past.

@@ -259,8 +259,9 @@ impl<'a, C: Core> Runner<'a, C> {
     fn booted(&mut self, host: Host) -> Result<(), Breach> {
         let node = self.world.node(host).expect("it has just booted");
         let view = node.store().view();
-        self.model.booted(host, view)?;
-        self.settled(host)
+        // Its disk may be a copy of one whose last writes nobody has seen yet.
+        self.settled(host)?;
+        self.model.booted(host, view)
     }
 
     /// Reads the disk as a boot would.
