@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use base::wire::Writer;
 use base::{Duration, NodeId, Origin, Time, Way, hash64};
 
-use crate::message::{DecodeError, Live, Marker, Message, Sent, Vector, put_seen, size_of};
+use crate::message::{DecodeError, Marker, Message, Sent, Vector, put_seen, size_of};
 use crate::table::At;
-use crate::{Known, Mark, Mutation, Output, Seen, Slot, Store, record};
+use crate::{Known, Mark, Mutation, Output, Seen, Slot, Store};
 
 /// Bytes of one part on a stream.
 const PART: usize = 64 << 10;
@@ -40,8 +40,8 @@ pub(crate) struct Peer {
 
 /// What a peer said it has seen, and of which origins it has forgotten all but that.
 #[derive(Clone, Debug, Default)]
-struct Has {
-    seen: BTreeMap<Slot, Seen>,
+pub(crate) struct Has {
+    pub(crate) seen: BTreeMap<Slot, Seen>,
     closed: BTreeSet<Slot>,
 }
 
@@ -235,7 +235,7 @@ impl Store {
         self.met(from);
     }
 
-    fn met(&mut self, from: NodeId) {
+    pub(crate) fn met(&mut self, from: NodeId) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.is_met = true;
         }
@@ -311,7 +311,7 @@ impl Store {
         }
     }
 
-    fn by_slot(&mut self, vector: &Vector) -> Has {
+    pub(crate) fn by_slot(&mut self, vector: &Vector) -> Has {
         let mut has = Has::default();
         for (origin, seen) in &vector.seen {
             has.seen.insert(self.slot(*origin), seen.clone());
@@ -508,38 +508,12 @@ impl Store {
     }
 
     fn marker(&self, sending: &Sending, cut: Option<Vector>) -> Marker {
-        let live = sending.resets.then(|| Live {
-            entries: self.live_entries(),
-            originals: self.live_originals(),
-        });
+        let live = sending.resets.then(|| self.all_live());
         Marker {
             vector: cut.unwrap_or_else(|| self.vector()),
             floors: self.floors_of(|_| true),
             live,
         }
-    }
-
-    fn live_entries(&self) -> Vec<(Origin, Vec<u64>)> {
-        let mut lists = Vec::new();
-        for (slot, known) in (0..).zip(&self.known) {
-            let live = self.table.of_origin(slot);
-            let mut seqs: Vec<u64> = live.map(|at| self.table.dot(at).1).collect();
-            seqs.reverse();
-            if !seqs.is_empty() {
-                lists.push((known.origin, seqs));
-            }
-        }
-        lists
-    }
-
-    fn live_originals(&self) -> Vec<(Origin, Vec<u64>)> {
-        let mut lists: BTreeMap<Origin, Vec<u64>> = BTreeMap::new();
-        for copy in self.contexts.values().filter_map(|c| c.copy_of) {
-            let (origin, seq) = self.named(copy.original);
-            lists.entry(origin).or_default().push(seq);
-        }
-        lists.values_mut().for_each(|seqs| seqs.sort_unstable());
-        lists.into_iter().collect()
     }
 
     /// The receiver has confirmed parts: more may follow.
@@ -590,79 +564,6 @@ impl Store {
             self.complete(from, marker);
         } else if next.is_multiple_of(CONFIRM_EVERY) {
             self.send(from, Way::Stream, &Message::More(exchange, next));
-        }
-    }
-
-    /// Every part of an exchange is here: what the sender has seen is seen here too.
-    fn complete(&mut self, from: NodeId, marker: Marker) {
-        self.counters.exchanges += 1;
-        let has = self.by_slot(&marker.vector);
-        for (&slot, theirs) in &has.seen {
-            self.known[usize::from(slot)].seen.join(theirs);
-            let ranges = [(1, theirs.prefix())];
-            for &(first, last) in ranges.iter().chain(theirs.beyond()) {
-                self.batch.learned.push((slot, first, last));
-                self.note_gone(slot, first, last);
-            }
-        }
-        if let Some(live) = marker.live {
-            self.reset(&has.seen, live);
-        }
-        for (origin, floor) in marker.floors {
-            self.raise_floor(origin, floor);
-        }
-        for (origin, all) in marker.vector.retired {
-            self.adopt_retired(origin, all);
-        }
-        self.peer_claims(from, has.seen);
-        self.met(from);
-    }
-
-    /// Drops whatever the sender has seen and does not hold any more, and copies of that.
-    fn reset(&mut self, theirs: &BTreeMap<Slot, Seen>, live: Live) {
-        self.counters.resets += 1;
-        let entries = self.lists_by_slot(live.entries);
-        let originals = self.lists_by_slot(live.originals);
-        let is_in = |lists: &BTreeMap<Slot, Vec<u64>>, (slot, seq): (Slot, u64)| {
-            let list = lists.get(&slot).map_or(&[][..], Vec::as_slice);
-            list.binary_search(&seq).is_ok()
-        };
-        let mut gone: BTreeSet<At> = BTreeSet::new();
-        for (&slot, seen) in theirs {
-            let of_origin = self.table.of_origin(slot);
-            gone.extend(of_origin.filter(|&at| {
-                let dot = self.table.dot(at);
-                seen.has(dot.1) && !is_in(&entries, dot)
-            }));
-        }
-        for (&at, context) in &self.contexts {
-            let Some(copy) = context.copy_of else {
-                continue;
-            };
-            let (slot, seq) = copy.original;
-            let is_seen = theirs.get(&slot).is_some_and(|seen| seen.has(seq));
-            let lives = is_in(&originals, copy.original) || is_in(&entries, copy.original);
-            if is_seen && !lives && !is_in(&entries, self.table.dot(at)) {
-                gone.insert(at);
-            }
-        }
-        gone.into_iter().for_each(|at| self.drop_entry(at));
-    }
-
-    fn lists_by_slot(&mut self, lists: Vec<(Origin, Vec<u64>)>) -> BTreeMap<Slot, Vec<u64>> {
-        let named = lists.into_iter();
-        named
-            .map(|(origin, seqs)| (self.slot(origin), seqs))
-            .collect()
-    }
-
-    pub(crate) fn raise_floor(&mut self, origin: Origin, floor: u64) {
-        let slot = usize::from(self.slot(origin));
-        let known = &mut self.known[slot];
-        if floor > known.floor {
-            known.floor = floor;
-            let (place, content) = record::floor(origin, floor);
-            self.batch.writes.insert(place, Some(content));
         }
     }
 

@@ -20,6 +20,7 @@ mod merge;
 mod message;
 mod news;
 mod record;
+mod reset;
 mod seen;
 mod stability;
 mod table;

@@ -84,6 +84,15 @@ impl Store {
                 }
             }
         }
+        self.forget_overdue();
+        let is_lost = self.barrier.as_ref().is_some_and(|b| self.is_lost(b));
+        if is_lost || self.barrier.is_none() {
+            self.barrier = self.raise_barrier();
+        }
+    }
+
+    /// What has kept its traces for as long as anything may.
+    fn forget_overdue(&mut self) {
         let late = |since| self.now.since(since) > DELETE_MAX;
         let overdue: Vec<(Slot, u64, At)> = self
             .waiting
@@ -97,18 +106,17 @@ impl Store {
                 self.forget_traces(slot, seq, at, true);
             }
         }
-        // What nobody claims any more, because a disk went back in time, never comes.
-        let is_lost = self.barrier.as_ref().is_some_and(|barrier| {
-            let mut left = self.all_claimed();
-            barrier.wanted.iter().any(|(slot, wanted)| {
-                let seen = left.entry(*slot).or_default();
-                seen.join(&self.known[usize::from(*slot)].durable);
-                !seen.covers(wanted)
-            })
-        });
-        if is_lost || self.barrier.is_none() {
-            self.barrier = self.raise_barrier();
-        }
+    }
+
+    /// Whether something is waited for that nobody claims any more, because a disk went back in
+    /// time: it never comes.
+    fn is_lost(&self, barrier: &Barrier) -> bool {
+        let mut left = self.all_claimed();
+        barrier.wanted.iter().any(|(slot, wanted)| {
+            let seen = left.entry(*slot).or_default();
+            seen.join(&self.known[usize::from(*slot)].durable);
+            !seen.covers(wanted)
+        })
     }
 
     /// What may be forgotten once everything that is claimed by now is here.

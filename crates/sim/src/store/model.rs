@@ -322,24 +322,8 @@ impl Model {
             let is_same = written.key == entry.key && written.value == entry.value;
             is_same.then_some((n, times))
         });
-        let past = match (&asked, copy_of) {
-            (Some((_, asked)), _) if asked.key == entry.key && asked.value == entry.value => {
-                self.past_of(asked, dot)
-            }
-            (Some(_), _) => {
-                let how = format!("{entry:?} is not what was asked for");
-                return Err((Promise::NoDotUsedTwice, how));
-            }
-            (None, Some((original, _))) => {
-                let mut past = self.written[original].past.clone();
-                past.insert(original);
-                past
-            }
-            (None, None) => {
-                let how = format!("nobody asked for {entry:?}");
-                return Err((Promise::NothingInvented, how));
-            }
-        };
+        let asked_here = asked.as_ref().map(|(_, asked)| asked);
+        let past = self.past_of_new(entry, asked_here, copy_of.map(|(n, _)| n))?;
         let owner = *self.owners.get(&dot.origin).unwrap_or(&host);
         let by = asked.as_ref().map_or(owner, |(by, _)| *by);
         self.is_next(by, entry)?;
@@ -359,6 +343,33 @@ impl Model {
         });
         self.bind_copies(n);
         Ok(())
+    }
+
+    /// What a new entry supersedes: what its writer saw, or what the entry that it copies does.
+    fn past_of_new(
+        &self,
+        entry: &Held,
+        asked: Option<&Asked>,
+        original: Option<usize>,
+    ) -> Result<Bits, Breach> {
+        match (asked, original) {
+            (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
+                Ok(self.past_of(asked, entry.dot))
+            }
+            (Some(_), _) => {
+                let how = format!("{entry:?} is not what was asked for");
+                Err((Promise::NoDotUsedTwice, how))
+            }
+            (None, Some(original)) => {
+                let mut past = self.written[original].past.clone();
+                past.insert(original);
+                Ok(past)
+            }
+            (None, None) => {
+                let how = format!("nobody asked for {entry:?}");
+                Err((Promise::NothingInvented, how))
+            }
+        }
     }
 
     /// What was asked for under this dot, and of whom: of this host, if it was.
