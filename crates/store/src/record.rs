@@ -52,6 +52,10 @@ pub(crate) fn gone(origin: Origin, seen: &Seen) -> Placed {
     (place(GONE, origin), w.finish())
 }
 
+pub(crate) fn gone_place(origin: Origin) -> Vec<u8> {
+    place(GONE, origin)
+}
+
 pub(crate) fn floor(origin: Origin, seq: u64) -> Placed {
     (place(FLOOR, origin), number(seq))
 }
@@ -97,6 +101,7 @@ impl Store {
             }
             if kind == RETIRED {
                 let seen = get_seen(&mut reader).map_err(|e| wrong(e.to_string()))?;
+                known.seen.join(&seen);
                 (known.retired, known.closed) = (Some(seen.clone()), Some(seen));
                 continue;
             }

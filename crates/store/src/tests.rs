@@ -1,5 +1,7 @@
 //! Promises of one store and of a few, over perfect and broken links.
 
+mod closing;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use base::{Duration, NodeId, Origin, Rng, Time, Way};
