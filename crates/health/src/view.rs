@@ -197,11 +197,12 @@ impl View {
                 is_owned,
             });
         }
+        // A target that has no status yet has not been checked, whatever its owner promises.
+        let is_known = row.status.transition > 0;
         let promised = fleet.promise(owned, row.name(), definition.interval);
-        let checked = promised.map(|promised| promised.at);
+        let checked = promised.filter(|_| is_known).map(|promised| promised.at);
         let most = stale_after(definition.interval, definition.timeout);
-        let is_fresh =
-            row.status.transition > 0 && checked.is_some_and(|checked| now.since(checked) <= most);
+        let is_fresh = checked.is_some_and(|checked| now.since(checked) <= most);
         Some(Freshness {
             checked,
             is_stale: !is_fresh,
