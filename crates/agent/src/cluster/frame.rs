@@ -23,7 +23,7 @@ pub(super) const FRAME_MAX: usize = MESSAGE_MAX + 1 + SEAL;
 /// Bytes of a sealed hello at most: all that is read of a stranger.
 pub(super) const HELLO_MAX: usize = 256;
 /// Bytes of a greeting.
-pub const GREETING: usize = 17;
+pub(super) const GREETING: usize = 17;
 
 const HELLO: u8 = 1;
 const MESSAGE: u8 = 2;
@@ -48,14 +48,14 @@ impl Place {
 
     /// What the listener says first.
     #[must_use]
-    pub fn greeting(&self) -> [u8; GREETING] {
+    pub fn greeting(&self) -> [u8; 17] {
         let mut greeting = [VERSION; GREETING];
         greeting[1..].copy_from_slice(&self.random);
         greeting
     }
 
     /// The first place on the connection that was greeted so.
-    pub fn greeted(greeting: &[u8; GREETING]) -> Result<Self, Reason> {
+    pub fn greeted(greeting: &[u8; 17]) -> Result<Self, Reason> {
         let (&version, random) = greeting.split_first().expect("it is not empty");
         if version != VERSION {
             return Err(Reason::Version);

@@ -181,7 +181,9 @@ async fn carry(
                 continue;
             }
         };
-        let frame = closed(port, &mut place, &Frame::Message(&message.bytes));
+        let Waiting { bytes, _room } = message;
+        let frame = closed(port, &mut place, &Frame::Message(&bytes));
+        drop(bytes);
         let failed = match timeout(FRAME, writing.write_all(&frame)).await {
             Ok(Ok(())) => None,
             Ok(Err(_)) => Some(Reason::Unreachable),
