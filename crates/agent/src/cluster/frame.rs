@@ -64,9 +64,9 @@ impl Place {
         Ok(Self { random, nth: 0 })
     }
 
-    /// What the next frame's seal is bound to.
+    /// What the next frame's seal is bound to; it is behind us then.
     #[must_use]
-    pub fn next(&mut self) -> [u8; 25] {
+    pub fn step(&mut self) -> [u8; 25] {
         let mut context = [b's'; 25];
         context[1..17].copy_from_slice(&self.random);
         context[17..].copy_from_slice(&self.nth.to_be_bytes());
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn every_place_is_its_own() {
         let (mut one, mut two) = (Place::fresh(), Place::fresh());
-        let mut seen: Vec<[u8; 25]> = (0..5).map(|_| one.next()).collect();
-        seen.extend((0..5).map(|_| two.next()));
+        let mut seen: Vec<[u8; 25]> = (0..5).map(|_| one.step()).collect();
+        seen.extend((0..5).map(|_| two.step()));
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 10);
@@ -196,7 +196,7 @@ mod tests {
         let mut here = Place::fresh();
         let mut greeting = here.greeting();
         let mut there = Place::greeted(&greeting).unwrap();
-        assert_eq!(there.next(), here.next());
+        assert_eq!(there.step(), here.step());
         greeting[0] = VERSION + 1;
         assert_eq!(Place::greeted(&greeting), Err(Reason::Version));
     }

@@ -202,7 +202,7 @@ async fn carry(
 fn closed(port: &Port, place: &mut Place, frame: &Frame<'_>) -> Vec<u8> {
     let mut out = vec![0; 4];
     port.seal
-        .close(&place.next(), &mut out, |out| frame.encode(out));
+        .close(&place.step(), &mut out, |out| frame.encode(out));
     let len = u32::try_from(out.len() - 4).expect("at most a MiB and a seal");
     out[..4].copy_from_slice(&len.to_be_bytes());
     out

@@ -183,7 +183,7 @@ fn frames_out_of_turn_and_without_sense_end_the_stream() {
     wait("two hellos", || count(Reason::Malformed) == 2);
     let mut caller = Caller::call(stage.node.address());
     let mut said = caller.frame(&stage.seal, &Frame::Hello(address));
-    let _left_out = caller.place.next();
+    let _left_out = caller.place.step();
     said.extend(caller.frame(&stage.seal, &Frame::Message(b"third")));
     caller.say_last(&said);
     wait("one left out", || count(Reason::Seal) == 1);
