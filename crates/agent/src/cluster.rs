@@ -93,7 +93,8 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
-/// One cluster address with its sockets; closed when this is dropped.
+/// One cluster address with its sockets. Nothing comes in any more once this is dropped; the address
+/// is free once its [`Sender`]s are, too.
 #[derive(Debug)]
 pub struct Transport {
     sender: Sender,

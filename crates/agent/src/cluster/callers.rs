@@ -176,7 +176,7 @@ async fn meet(
         .map_err(|_| Reason::Truncated)?;
     let frame = read_frame(port, stream, HELLO_MAX, None).await?;
     let (mut sealed, _) = frame.ok_or(Reason::Truncated)?;
-    let content = port.seal.open(&place.next(), &mut sealed)?;
+    let content = port.seal.open(&place.step(), &mut sealed)?;
     let Frame::Hello(from) = Frame::decode(content)? else {
         return Err(Reason::Malformed);
     };
@@ -199,7 +199,7 @@ async fn messages(
     let _seat = callers.seat(from)?;
     let room = Some(&callers.room);
     while let Some((mut sealed, _room)) = read_frame(port, stream, FRAME_MAX, room).await? {
-        let content = port.seal.open(&place.next(), &mut sealed)?;
+        let content = port.seal.open(&place.step(), &mut sealed)?;
         let Frame::Message(bytes) = Frame::decode(content)? else {
             return Err(Reason::Malformed);
         };

@@ -48,14 +48,14 @@ impl Place {
 
     /// What the listener says first.
     #[must_use]
-    pub fn greeting(&self) -> [u8; GREETING] {
+    pub fn greeting(&self) -> [u8; 17] {
         let mut greeting = [VERSION; GREETING];
         greeting[1..].copy_from_slice(&self.random);
         greeting
     }
 
     /// The first place on the connection that was greeted so.
-    pub fn greeted(greeting: &[u8; GREETING]) -> Result<Self, Reason> {
+    pub fn greeted(greeting: &[u8; 17]) -> Result<Self, Reason> {
         let (&version, random) = greeting.split_first().expect("it is not empty");
         if version != VERSION {
             return Err(Reason::Version);
@@ -64,9 +64,9 @@ impl Place {
         Ok(Self { random, nth: 0 })
     }
 
-    /// What the next frame's seal is bound to.
+    /// What the next frame's seal is bound to; it is behind us then.
     #[must_use]
-    pub fn next(&mut self) -> [u8; 25] {
+    pub fn step(&mut self) -> [u8; 25] {
         let mut context = [b's'; 25];
         context[1..17].copy_from_slice(&self.random);
         context[17..].copy_from_slice(&self.nth.to_be_bytes());
@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn every_place_is_its_own() {
         let (mut one, mut two) = (Place::fresh(), Place::fresh());
-        let mut seen: Vec<[u8; 25]> = (0..5).map(|_| one.next()).collect();
-        seen.extend((0..5).map(|_| two.next()));
+        let mut seen: Vec<[u8; 25]> = (0..5).map(|_| one.step()).collect();
+        seen.extend((0..5).map(|_| two.step()));
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), 10);
@@ -196,7 +196,7 @@ mod tests {
         let mut here = Place::fresh();
         let mut greeting = here.greeting();
         let mut there = Place::greeted(&greeting).unwrap();
-        assert_eq!(there.next(), here.next());
+        assert_eq!(there.step(), here.step());
         greeting[0] = VERSION + 1;
         assert_eq!(Place::greeted(&greeting), Err(Reason::Version));
     }

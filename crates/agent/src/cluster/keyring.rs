@@ -262,7 +262,7 @@ mod tests {
             &good[..43],
             &format!("{good}A"),
             &hex(&good)[..63],
-            "x",
+            "k3y",
         ] {
             let said = message(&format!("{good}\n# one\n{wrong}"));
             assert!(said.starts_with("line 3: not a key"), "{said}");

@@ -84,8 +84,40 @@ impl Lines {
         }
     }
 
-    fn try_queue(&self, port: &Arc<Port>, to: SocketAddr, bytes: Vec<u8>) -> Result<(), Reason> {
+    fn try_queue(
+        &self,
+        port: &Arc<Port>,
+        to: SocketAddr,
+        mut bytes: Vec<u8>,
+    ) -> Result<(), Reason> {
+        let need = u32::try_from(bytes.len()).expect("at most a MiB");
+        let take = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_many_owned(need);
         let mut lines = self.lines.lock().expect("nobody panics here");
+        // A line may end while it is looked at; the next one is new.
+        for _ in 0..2 {
+            let line = self.line(&mut lines, port, to)?;
+            let own = take(&line.room).map_err(|_| Reason::Queue)?;
+            let shared = take(&self.room).map_err(|_| Reason::Queue)?;
+            let message = Waiting {
+                bytes,
+                _room: [own, shared],
+            };
+            match line.waiting.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(_)) => return Err(Reason::Queue),
+                Err(TrySendError::Closed(back)) => bytes = back.bytes,
+            }
+        }
+        Err(Reason::Unreachable)
+    }
+
+    /// The line to `to`; a new one where there is none, or it has ended.
+    fn line<'a>(
+        &self,
+        lines: &'a mut HashMap<SocketAddr, Line>,
+        port: &Arc<Port>,
+        to: SocketAddr,
+    ) -> Result<&'a Line, Reason> {
         if lines.get(&to).is_none_or(|line| line.waiting.is_closed()) {
             lines.retain(|_, line| !line.waiting.is_closed());
             if lines.len() >= LINES_MAX {
@@ -96,19 +128,7 @@ impl Lines {
             lines.insert(to, Line { waiting, room });
             self.runtime.spawn(keep(Arc::clone(port), to, receiver));
         }
-        let line = &lines[&to];
-        let need = u32::try_from(bytes.len()).expect("at most a MiB");
-        let take = |room: &Arc<Semaphore>| Arc::clone(room).try_acquire_many_owned(need);
-        let own = take(&line.room).map_err(|_| Reason::Queue)?;
-        let shared = take(&self.room).map_err(|_| Reason::Queue)?;
-        let message = Waiting {
-            bytes,
-            _room: [own, shared],
-        };
-        line.waiting.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => Reason::Queue,
-            TrySendError::Closed(_) => Reason::Unreachable,
-        })
+        Ok(&lines[&to])
     }
 }
 
@@ -181,7 +201,9 @@ async fn carry(
                 continue;
             }
         };
-        let frame = closed(port, &mut place, &Frame::Message(&message.bytes));
+        let Waiting { bytes, _room } = message;
+        let frame = closed(port, &mut place, &Frame::Message(&bytes));
+        drop(bytes);
         let failed = match timeout(FRAME, writing.write_all(&frame)).await {
             Ok(Ok(())) => None,
             Ok(Err(_)) => Some(Reason::Unreachable),
@@ -200,7 +222,7 @@ async fn carry(
 fn closed(port: &Port, place: &mut Place, frame: &Frame<'_>) -> Vec<u8> {
     let mut out = vec![0; 4];
     port.seal
-        .close(&place.next(), &mut out, |out| frame.encode(out));
+        .close(&place.step(), &mut out, |out| frame.encode(out));
     let len = u32::try_from(out.len() - 4).expect("at most a MiB and a seal");
     out[..4].copy_from_slice(&len.to_be_bytes());
     out

@@ -133,7 +133,7 @@ impl Caller {
     /// The bytes of the next frame on this connection.
     pub(crate) fn frame(&mut self, seal: &Seal, frame: &Frame<'_>) -> Vec<u8> {
         let mut out = vec![0; 4];
-        seal.close(&self.place.next(), &mut out, |out| frame.encode(out));
+        seal.close(&self.place.step(), &mut out, |out| frame.encode(out));
         let len = u32::try_from(out.len() - 4).expect("short");
         out[..4].copy_from_slice(&len.to_be_bytes());
         out

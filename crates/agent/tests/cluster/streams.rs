@@ -46,6 +46,18 @@ fn a_peer_that_is_away_is_called_again_when_there_is_something_to_say() {
 }
 
 #[test]
+fn a_sender_that_outlives_its_transport_drops_what_it_is_given() {
+    let keys = ring(&[&key()]);
+    let (alice, bob) = (Peer::open("", keys.clone()), Peer::open("", keys));
+    let sender = alice.transport.sender();
+    drop(alice.transport);
+    sender.send(bob.address(), Way::Stream, b"hello".to_vec());
+    let count = |reason| alice.traffic.of(Way::Stream).dropped(reason).get();
+    wait("dropped", || count(Reason::Unreachable) == 1);
+    assert_eq!(bob.inbox().len(), 0);
+}
+
+#[test]
 fn what_waits_for_a_peer_is_bounded() {
     let alice = Peer::open("", ring(&[&key()]));
     // Somebody who takes calls and never says a word.
@@ -183,7 +195,7 @@ fn frames_out_of_turn_and_without_sense_end_the_stream() {
     wait("two hellos", || count(Reason::Malformed) == 2);
     let mut caller = Caller::call(stage.node.address());
     let mut said = caller.frame(&stage.seal, &Frame::Hello(address));
-    let _ = caller.place.next();
+    let _left_out = caller.place.step();
     said.extend(caller.frame(&stage.seal, &Frame::Message(b"third")));
     caller.say_last(&said);
     wait("one left out", || count(Reason::Seal) == 1);
