@@ -59,7 +59,9 @@ pub enum RunError {
     #[error("--node: {0}")]
     Name(String),
     /// The cluster port would be open to strangers; exit 2.
-    #[error("cluster.listen is {}, but there is no cluster key{}", .0, keyless())]
+    #[error(
+        "cluster.listen is {0}, but there is no cluster key: make one with `roundsman keygen` and name its file in cluster.key_file, or use a loopback address such as 127.0.0.1:7718"
+    )]
     Open(SocketAddr),
     /// Others are to be found, but could not find this node; exit 2.
     #[error(
@@ -104,15 +106,6 @@ pub enum RunError {
     /// Anything that only a broken machine does.
     #[error("{0}")]
     Machine(String),
-}
-
-/// The way out for a node whose cluster port would be open.
-fn keyless() -> &'static str {
-    if config::IS_CLUSTERED {
-        ": make one with `roundsman keygen` and name its file in cluster.key_file, or use a loopback address such as 127.0.0.1:7718"
-    } else {
-        " (keys are not in this version): use a loopback address such as 127.0.0.1:7718"
-    }
 }
 
 /// Runs a node until SIGTERM or SIGINT.
