@@ -41,7 +41,7 @@ pub(crate) use filter::Filter;
 pub(crate) use overview::{Freshness, Group, Overview};
 pub(crate) use problem::Problem;
 pub(crate) use query::Query;
-pub(crate) use target::masked;
+pub(crate) use target::{masked, order};
 pub(crate) use targets::{Name, name_of};
 pub(crate) use text::{encode_segment, finding_name, rfc3339};
 
