@@ -28,12 +28,12 @@ CONSTANTS
     Disk,         \* TRUE: volatile state and disk differ, and crashes lose the former
     Rollbacks,    \* rollbacks at most
     Retirement,   \* TRUE: an origin whose node took another one may be retired
-    (* The rules; the first value is the sound one, the others are variants.  *)
+    (* The rules; the first value is the core's, the others are variants.     *)
     Exchange,     \* "complete"; "truncated": part of the entries, vector to the last one sent
     Reset,        \* "all": below the floor, all origins are compared; "origin": that one; "none"
-    Late,         \* "wait": whose vector is below the sender's floor takes nothing but a whole exchange; "take"
+    Late,         \* "wait": whose vector is below the sender's floor, or who has closed others, takes nothing but a
+                  \* whole exchange; "open": what is closed does not matter; "take": whoever gets an entry takes it
     FloorSpreads, \* TRUE; FALSE: everybody keeps the floor to himself
-    NewsFloor,    \* "all"; "open": with single entries goes no floor of what the sender has closed
     Clear,        \* "stable"; "early": contexts go at once
     Prefix,       \* TRUE: a context goes only when the own vector has all that it names; FALSE
     Boot,         \* "fresh": a new origin at each doubtful boot; "one": kept when one peer knows no more; "same"
@@ -80,8 +80,9 @@ CoversBy(ctx, e, d) ==
     /\ made[e].key = made[d].key
     /\ (e[1] = d[1] /\ e[2] > d[2]) \/ ctx[d[1]] >= d[2]
 
-(* Whether write `e` replaced write `d`, whatever anybody remembers.          *)
-Covers(e, d) == CoversBy(made[e].ctx, e, d)
+(* Whether write `e` replaced write `d`, at once or by way of others,         *)
+(* whatever anybody remembers.                                                *)
+Covers(e, d) == CoversBy(made[e].ctx, e, d) \/ d \in made[e].replaced
 
 (* The vector, after the dots beyond it that close up to it.                  *)
 Closed(vv, cloud) ==
@@ -108,24 +109,27 @@ Taking(c, from, new) ==
 (* Whether `c` has all that `floor` says everybody has.                       *)
 Reaches(c, floor) == \A o \in Origins: floor[o] <= c.vv[o]
 
+(* The last numbers, plus one, of what is closed and has no write above them. *)
+Shut(c) == [o \in Origins |-> IF c.vv[o] < c.closed[o] THEN c.closed[o] ELSE 0]
+
+(* The floors that go with single entries.                                    *)
+Told(c) == [o \in Origins |-> IF c.vv[o] < c.closed[o] THEN 0 ELSE c.floor[o]]
+
 Sent(m) == IF Disk /\ Sends = "disk" THEN disk[m] ELSE copy[m]
 
 Keep(n, c) == IF Disk THEN UNCHANGED disk ELSE disk' = [disk EXCEPT ![n] = IF Rollbacks > 0 THEN @ ELSE c]
 
 -----------------------------------------------------------------------------
 (* Received: one entry, pushed or from an exchange that broke off, and with   *)
-(* it, new or not, the sender's floor.                                        *)
-Told(from) ==
-    IF NewsFloor = "all" THEN from.floor
-    ELSE [o \in Origins |-> IF from.vv[o] < from.closed[o] THEN 0 ELSE from.floor[o]]
-
+(* it, new or not, the floors of what the sender has not closed.              *)
 Entry(n, from, d) ==
     LET mine == copy[n]
         taken == IF Seen(mine, d) THEN mine ELSE Taking(mine, from, {d})
         c == Tidy([taken EXCEPT
-                !.floor = IF FloorSpreads /\ Late = "wait" THEN Join(@, Told(from)) ELSE @])
+                !.floor = IF FloorSpreads /\ Late # "take" THEN Join(@, Told(from)) ELSE @])
     IN  /\ d \in from.live
-        /\ Late = "wait" => Reaches(mine, Told(from))
+        /\ Late # "take" => Reaches(mine, Told(from))
+        /\ Late = "wait" => Shut(mine) = Shut(from)
         /\ c # mine
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
@@ -200,13 +204,14 @@ Write(n, key, del, old) ==
                     LET said == {0} \cup {x[2]: x \in {y \in old: y[1] = p /\ p # o}}
                                     \cup {Context(copy[n], x)[p]: x \in heard}
                     IN  CHOOSE s \in said: \A t \in said: t <= s]
+        replaced == old \cup UNION {made[x].replaced: x \in old}
         c == Tidy([copy[n] EXCEPT
                     !.vv[o] = d[2],
                     !.live = (@ \ old) \cup {d}])
     IN  /\ n \notin unsure
         /\ Cardinality(Written) < Writes
         /\ d[2] <= Writes
-        /\ made' = (d :> [key |-> key, del |-> del, ctx |-> ctx]) @@ made
+        /\ made' = (d :> [key |-> key, del |-> del, ctx |-> ctx, replaced |-> replaced]) @@ made
         /\ twice' = (twice \/ \E m \in Nodes: d \in Written /\ (Seen(copy[m], d) \/ Seen(disk[m], d)))
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)

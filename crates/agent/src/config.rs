@@ -40,7 +40,9 @@ pub use export::target_to_json;
 pub use fault::{FAULTS_MAX, Fault};
 pub use sections::check_node_name;
 pub use target::parse_target;
+pub(crate) use verify::address as check_address;
 
+use crate::cluster::{Address, Keyring};
 use crate::secret::Secret;
 use fault::{Mark, shown};
 use sections::Defaults;
@@ -59,8 +61,8 @@ pub struct Config {
     pub node: Node,
     /// Where the API listens and who may write.
     pub api: Api,
-    /// Where the cluster port listens; none means that this node is alone.
-    pub cluster_listen: Option<SocketAddr>,
+    /// The other nodes, and how they are spoken to.
+    pub cluster: Cluster,
     /// Whether `/metrics` has lines for every target. Default true.
     pub metrics_per_target: bool,
     /// What to check, in the order of the file; every name once.
@@ -91,6 +93,19 @@ pub struct Api {
     pub allow_targets: Vec<IpNet>,
 }
 
+/// The other nodes, and how they are spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where the cluster port listens; none means that this node is alone.
+    pub listen: Option<SocketAddr>,
+    /// Where others may be found; looked up anew at each try. Default none: others find this one.
+    pub join: Vec<Address>,
+    /// The keys of `key_file`; plain without one.
+    pub keyring: Keyring,
+    /// Nodes with another label are not heard. Default empty; at most 200 characters.
+    pub label: Box<str>,
+}
+
 impl Api {
     /// Where the API listens unless told otherwise.
     pub const LISTEN: SocketAddr =
@@ -111,7 +126,7 @@ impl Default for Config {
                 token: None,
                 allow_targets: Vec::new(),
             },
-            cluster_listen: None,
+            cluster: Cluster::default(),
             metrics_per_target: true,
             targets: Vec::new(),
             is_blank: true,
@@ -251,7 +266,7 @@ impl<'a> Building<'a> {
         match name {
             "node" => sections::node(reading, node, &mut config.node),
             "api" => sections::api(reading, node, &mut config.api),
-            "cluster" => sections::cluster(reading, node, &mut config.cluster_listen),
+            "cluster" => sections::cluster(reading, node, &mut config.cluster),
             "metrics" => sections::metrics(reading, node, &mut config.metrics_per_target),
             _ => self.defaults = Some(sections::defaults(reading, node)),
         }

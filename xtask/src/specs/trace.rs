@@ -252,7 +252,7 @@ fn store(nodes: &[&str], lines: &[(usize, &str)]) -> Result<Module> {
         "    Nodes = {}\n    Keys = {}\n    Lives = {}\n    Writes = {}\n    Deletes = TRUE\n    \
          Absent = {}\n    Disk = FALSE\n    Rollbacks = 1\n    Retirement = TRUE\n    \
          Exchange = \"complete\"\n    Reset = \"all\"\n    Late = \"wait\"\n    \
-         FloorSpreads = TRUE\n    NewsFloor = \"open\"\n    Clear = \"stable\"\n    Prefix = TRUE\n    Boot = \"fresh\"\n    \
+         FloorSpreads = TRUE\n    Clear = \"stable\"\n    Prefix = TRUE\n    Boot = \"fresh\"\n    \
          Sends = \"disk\"\n    Inherit = TRUE\n",
         quoted(nodes),
         quoted(&keys),
