@@ -43,7 +43,7 @@ CONSTANTS
 Origins == Nodes \X (0..Lives)
 Dots == Origins \X (1..Writes)
 Zero == [o \in Origins |-> 0]
-NoWrite == [key |-> "none", del |-> FALSE, ctx |-> Zero, past |-> {}]
+NoWrite == [key |-> "none", del |-> FALSE, ctx |-> Zero, replaced |-> {}]
 
 VARIABLES
     made,     \* every write ever made
@@ -83,7 +83,7 @@ CoversBy(ctx, e, d) ==
 
 (* Whether write `e` replaced write `d`, at once or by way of others,         *)
 (* whatever anybody remembers.                                                *)
-Covers(e, d) == CoversBy(made[e].ctx, e, d) \/ d \in made[e].past
+Covers(e, d) == CoversBy(made[e].ctx, e, d) \/ d \in made[e].replaced
 
 (* The vector, after the dots beyond it that close up to it.                  *)
 Closed(vv, cloud) ==
@@ -194,14 +194,14 @@ Write(n, key, del, old) ==
                     LET said == {0} \cup {x[2]: x \in {y \in old: y[1] = p /\ p # o}}
                                     \cup {Context(copy[n], x)[p]: x \in heard}
                     IN  CHOOSE s \in said: \A t \in said: t <= s]
-        past == old \cup UNION {made[x].past: x \in old}
+        replaced == old \cup UNION {made[x].replaced: x \in old}
         c == Tidy([copy[n] EXCEPT
                     !.vv[o] = d[2],
                     !.live = (@ \ old) \cup {d}])
     IN  /\ n \notin unsure
         /\ Cardinality(Written) < Writes
         /\ d[2] <= Writes
-        /\ made' = [made EXCEPT ![d] = [key |-> key, del |-> del, ctx |-> ctx, past |-> past]]
+        /\ made' = [made EXCEPT ![d] = [key |-> key, del |-> del, ctx |-> ctx, replaced |-> replaced]]
         /\ twice' = (twice \/ \E m \in Nodes: d \in Written /\ (Seen(copy[m], d) \/ Seen(disk[m], d)))
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
