@@ -87,6 +87,7 @@ Covers(e, d) == CoversBy(made[e].ctx, e, d) \/ d \in made[e].replaced
 
 (* The vector, after the dots beyond it that close up to it.                  *)
 Closed(vv, cloud) ==
+    IF cloud = {} THEN vv ELSE
     [o \in Origins |->
         LET reach == {s \in vv[o]..Writes: \A t \in (vv[o] + 1)..s: <<o, t>> \in cloud}
         IN  CHOOSE s \in reach: \A t \in reach: t <= s]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use agent::cluster::{Body, Frame, Front, Keyring, Packet, Seal};
 use base::{Duration, NodeId, Origin, Time, Wall, Way};
 use health::{
     Config, Definition, Finding, Http, Input, Key, Node, Output, Probe, Probed, Reason, Rule,
@@ -217,4 +218,42 @@ pub(crate) fn membership_packets() -> Vec<Piece> {
     }
     said.truncate(120);
     said
+}
+
+/// Every kind of datagram and frame, opened.
+pub(crate) fn cluster_contents() -> Vec<Piece> {
+    let front = Front {
+        session: 0x0123_4567_89ab_cdef,
+        number: 77,
+        to: 3,
+    };
+    let message = b"a message of the node";
+    let packet = |body| {
+        let mut out = Vec::new();
+        Packet { front, body }.encode(&mut out);
+        out
+    };
+    let frame = |frame: Frame<'_>| {
+        let mut out = Vec::new();
+        frame.encode(&mut out);
+        out
+    };
+    vec![
+        packet(Body::Message(message)),
+        packet(Body::Again(76)),
+        frame(Frame::Hello(address(1))),
+        frame(Frame::Hello(SocketAddr::from(([0; 16], 7718)))),
+        frame(Frame::Message(message)),
+    ]
+}
+
+/// The same as it goes over the wire between nodes without a key.
+pub(crate) fn cluster_sealed() -> Vec<Piece> {
+    let seal = Seal::new("fuzz", Keyring::plain());
+    let closed = |content: Piece| {
+        let mut out = Vec::new();
+        seal.close(b"d", &mut out, |out| out.extend_from_slice(&content));
+        out
+    };
+    cluster_contents().into_iter().map(closed).collect()
 }

@@ -1,5 +1,6 @@
 //! The decoders, each as a function of bytes.
 
+use agent::cluster::{Frame, Keyring, Packet, Seal, length};
 use base::wire::Reader;
 use base::{NodeId, Origin, Time, Way};
 use health::{Config, Input, Key, Node, Record};
@@ -48,6 +49,16 @@ pub const TARGETS: &[Target] = &[
         name: "membership_packet",
         run: membership_packet,
         corpus: corpus::membership_packets,
+    },
+    Target {
+        name: "cluster_content",
+        run: cluster_content,
+        corpus: corpus::cluster_contents,
+    },
+    Target {
+        name: "cluster_sealed",
+        run: cluster_sealed,
+        corpus: corpus::cluster_sealed,
     },
 ];
 
@@ -146,4 +157,46 @@ fn membership_packet(bytes: &[u8]) {
     );
     while node.poll().is_some() {}
     assert!(node.members().count() >= 1);
+}
+
+/// What is under a seal: a datagram's content or a frame's.
+fn cluster_content(bytes: &[u8]) {
+    if let Ok(packet) = Packet::decode(bytes) {
+        let mut again = Vec::new();
+        packet.encode(&mut again);
+        assert_eq!(Packet::decode(&again), Ok(packet));
+        assert!(
+            bytes.starts_with(&again),
+            "only what follows may be skipped"
+        );
+    }
+    if let Ok(frame) = Frame::decode(bytes) {
+        let mut again = Vec::new();
+        frame.encode(&mut again);
+        assert_eq!(Frame::decode(&again), Ok(frame));
+    }
+}
+
+/// A datagram, or a frame with its length, as it comes from the socket: to a node with keys, which
+/// nobody can seal for, and to one without.
+fn cluster_sealed(bytes: &[u8]) {
+    let key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let keyed = Seal::new("fuzz", Keyring::parse(key).expect("a key"));
+    assert!(keyed.open(b"d", &mut bytes.to_vec()).is_err());
+    let plain = Seal::new("fuzz", Keyring::plain());
+    if let Ok(content) = plain.open(b"d", &mut bytes.to_vec()) {
+        cluster_content(content);
+    }
+    if let Some((front, rest)) = bytes.split_first_chunk()
+        && let Ok(len) = length(*front, 256)
+    {
+        assert!(len <= 256);
+        let _ = keyed.open(b"s", &mut rest[..len.min(rest.len())].to_vec());
+    }
+    // What somebody hostile would see to: a checksum that is right.
+    let mut sealed = Vec::new();
+    plain.close(b"d", &mut sealed, |out| out.extend_from_slice(bytes));
+    let content = plain.open(b"d", &mut sealed).expect("just closed");
+    assert_eq!(content, bytes);
+    cluster_content(content);
 }

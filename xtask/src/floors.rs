@@ -68,6 +68,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     (
         "roundsman-fuzz",
         &[
+            "roundsman-agent",
             "roundsman-health",
             "roundsman-membership",
             "roundsman-store",

@@ -40,7 +40,9 @@ pub use export::target_to_json;
 pub use fault::{FAULTS_MAX, Fault};
 pub use sections::check_node_name;
 pub use target::parse_target;
+pub(crate) use verify::address as check_address;
 
+use crate::cluster::{Address, Keyring};
 use crate::secret::Secret;
 use fault::{Mark, shown};
 use sections::Defaults;
@@ -52,6 +54,11 @@ pub const FILE_MAX: u64 = 256 << 20;
 /// The most targets of one file.
 pub const TARGETS_MAX: usize = 1_000_000;
 
+/// Whether `cluster.join`, `key_file` and `label` are taken, or refused as not in this version.
+///
+/// The one switch: true as soon as the driver speaks to other nodes.
+pub const IS_CLUSTERED: bool = true;
+
 /// What a node does, as its config file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -59,8 +66,8 @@ pub struct Config {
     pub node: Node,
     /// Where the API listens and who may write.
     pub api: Api,
-    /// Where the cluster port listens; none means that this node is alone.
-    pub cluster_listen: Option<SocketAddr>,
+    /// The other nodes, and how they are spoken to.
+    pub cluster: Cluster,
     /// Whether `/metrics` has lines for every target. Default true.
     pub metrics_per_target: bool,
     /// What to check, in the order of the file; every name once.
@@ -91,6 +98,19 @@ pub struct Api {
     pub allow_targets: Vec<IpNet>,
 }
 
+/// The other nodes, and how they are spoken to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where the cluster port listens; none means that this node is alone.
+    pub listen: Option<SocketAddr>,
+    /// Where others may be found; looked up anew at each try. Default none: others find this one.
+    pub join: Vec<Address>,
+    /// The keys of `key_file`; plain without one.
+    pub keyring: Keyring,
+    /// Nodes with another label are not heard. Default empty; at most 200 characters.
+    pub label: Box<str>,
+}
+
 impl Api {
     /// Where the API listens unless told otherwise.
     pub const LISTEN: SocketAddr =
@@ -111,7 +131,7 @@ impl Default for Config {
                 token: None,
                 allow_targets: Vec::new(),
             },
-            cluster_listen: None,
+            cluster: Cluster::default(),
             metrics_per_target: true,
             targets: Vec::new(),
             is_blank: true,
@@ -161,7 +181,17 @@ pub fn parse(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Vec<Fault>> {
+    parse_as(file, text, env, IS_CLUSTERED)
+}
+
+fn parse_as(
+    file: &str,
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+    is_clustered: bool,
+) -> Result<Config, Vec<Fault>> {
     let mut building = Building {
+        is_clustered,
         reading: Reading::new(env),
         text,
         config: Config::default(),
@@ -182,6 +212,8 @@ pub fn parse(
 
 /// A config on its way from the text.
 struct Building<'a> {
+    /// See [`IS_CLUSTERED`].
+    is_clustered: bool,
     reading: Reading<'a>,
     text: &'a str,
     config: Config,
@@ -251,7 +283,10 @@ impl<'a> Building<'a> {
         match name {
             "node" => sections::node(reading, node, &mut config.node),
             "api" => sections::api(reading, node, &mut config.api),
-            "cluster" => sections::cluster(reading, node, &mut config.cluster_listen),
+            "cluster" if self.is_clustered => {
+                sections::cluster(reading, node, &mut config.cluster);
+            }
+            "cluster" => sections::cluster_port(reading, node, &mut config.cluster),
             "metrics" => sections::metrics(reading, node, &mut config.metrics_per_target),
             _ => self.defaults = Some(sections::defaults(reading, node)),
         }

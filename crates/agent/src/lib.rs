@@ -5,7 +5,7 @@
 
 pub mod api;
 pub mod clock;
-mod cluster_port;
+pub mod cluster;
 pub mod config;
 pub mod disk;
 mod driver;

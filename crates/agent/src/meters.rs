@@ -2,10 +2,13 @@
 //!
 //! Plain atomics with a fixed set of names; per-target figures are in `figures`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use base::Duration;
+use base::{Duration, Way};
 use health::{Finding, State};
+
+use crate::cluster::Reason;
 
 /// A number that many may read while one writes.
 #[derive(Debug, Default)]
@@ -52,8 +55,8 @@ pub struct Meters {
     pub queue_in_flight: Meter,
     /// Writes that wait for the disk.
     pub queue_disk: Meter,
-    /// Datagrams that came to the cluster port of a node that is alone.
-    pub datagrams_alone: Meter,
+    /// What goes over the cluster port.
+    pub traffic: Arc<Traffic>,
     /// Seconds since the epoch of the last reload that took effect; 0 before the first.
     pub reloaded_at: Meter,
     /// 1 after a reload that took effect, 0 after one that did not.
@@ -86,6 +89,47 @@ impl Meters {
             .position(|s| s == state)
             .expect("State::ALL holds every state");
         &self.transitions[at]
+    }
+}
+
+/// What goes over the cluster port, by way.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    datagrams: Lane,
+    streams: Lane,
+}
+
+/// One way's share of [`Traffic`].
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// Bytes that came, as they were on the wire.
+    pub bytes_in: Meter,
+    /// Bytes that went out.
+    pub bytes_out: Meter,
+    /// Messages that were handed to the node.
+    pub messages_in: Meter,
+    /// Messages that went out.
+    pub messages_out: Meter,
+    /// What was dropped, in the order of [`Reason::ALL`].
+    dropped: [Meter; Reason::ALL.len()],
+}
+
+impl Traffic {
+    /// The share of `way`.
+    #[must_use]
+    pub const fn of(&self, way: Way) -> &Lane {
+        match way {
+            Way::Datagram => &self.datagrams,
+            Way::Stream => &self.streams,
+        }
+    }
+}
+
+impl Lane {
+    /// The counter of what was dropped for `reason`.
+    #[must_use]
+    pub fn dropped(&self, reason: Reason) -> &Meter {
+        &self.dropped[reason.index()]
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent::cluster::Address;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use health::State;
@@ -103,6 +104,17 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Have the node give all its targets to the others, and go on; needs the token
+    Drain,
+    /// Have the node hand everything over, say farewell and end; needs the token
+    Leave,
+    /// Have a dead member taken out for good; needs the token
+    Forget {
+        /// The member's name
+        member: String,
+    },
+    /// Print a fresh key for a cluster, as one line of its key file
+    Keygen,
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -145,6 +157,10 @@ pub(crate) struct Run {
     /// The cluster port, bound and counted only: this version runs alone
     #[arg(long, value_name = "ADDR")]
     pub(crate) cluster_listen: Option<SocketAddr>,
+
+    /// Where other nodes may be found; goes before the config
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(crate) join: Vec<Address>,
 
     /// The node's name; goes before the config
     #[arg(long, value_name = "NAME")]

@@ -6,8 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::out;
 
-const VERBS: [&str; 6] = ["simulate", "silence", "drain", "leave", "forget", "keygen"];
-const FLAGS: [&str; 1] = ["--join"];
+const VERBS: [&str; 2] = ["simulate", "silence"];
+const FLAGS: [&str; 0] = [];
 
 /// Prints why the arguments were not taken, or the help that was asked for.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {

@@ -10,7 +10,9 @@ mod client;
 mod events;
 mod explain;
 mod failure;
+mod keygen;
 mod later;
+mod leave;
 mod logs;
 mod manual;
 mod members;
@@ -58,6 +60,10 @@ fn perform(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Verb::Events(events) => events::events(&node()?, events),
         Verb::Explain { target, json } => explain::explain(&node()?, target, *json),
         Verb::Reload { json } => reload::reload(&node()?, *json),
+        Verb::Drain => leave::drain(&node()?),
+        Verb::Leave => leave::leave(&node()?),
+        Verb::Forget { member } => leave::forget(&node()?, member),
+        Verb::Keygen => Ok(keygen::keygen()),
         Verb::Completions { shell } => Ok(manual::completions(*shell)),
         Verb::Man => manual::man(),
     }

@@ -16,12 +16,13 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         data_dir: run.data_dir.clone(),
         listen: run.listen,
         cluster_listen: run.cluster_listen,
+        join: run.join.clone(),
         node: run.node.clone(),
     };
     match agent::run(options) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(RunError::Config(faults)) => Err(Failure::Config(faults)),
-        Err(wrong @ (RunError::Name(_) | RunError::Open(_))) => {
+        Err(wrong @ (RunError::Name(_) | RunError::Open(_) | RunError::Unlistening)) => {
             Err(Failure::Input(wrong.to_string()))
         }
         Err(other) => Err(Failure::Other(other.to_string())),

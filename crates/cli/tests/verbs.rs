@@ -5,7 +5,7 @@ mod stage;
 use serde_json::{Value, json};
 use stage::{Asked, Ended, Node, Reply, json, problem, roundsman, roundsman_with};
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "run",
     "validate",
     "check",
@@ -15,10 +15,11 @@ const VERBS: [&str; 11] = [
     "events",
     "explain",
     "reload",
+    "keygen",
     "completions",
     "man",
 ];
-const LATER: [&str; 6] = ["simulate", "silence", "drain", "leave", "forget", "keygen"];
+const LATER: [&str; 5] = ["simulate", "silence", "drain", "leave", "forget"];
 
 fn target(name: &str, state: &str, error: Option<&str>) -> Value {
     json!({
@@ -26,6 +27,20 @@ fn target(name: &str, state: &str, error: Option<&str>) -> Value {
         "reason": null, "owner": "n1", "checked_at": "2026-01-02T03:04:05Z", "age_ms": 12,
         "stale": false, "latency_ms": 1.25, "error": error, "probe": "http", "labels": {},
     })
+}
+
+#[test]
+fn keygen_prints_one_key_that_a_key_file_takes_and_never_the_same() {
+    let keys: Vec<String> = (0..2).map(|_| roundsman(&["keygen"]).out).collect();
+    assert_ne!(keys[0], keys[1]);
+    for key in &keys {
+        assert_eq!(key.lines().count(), 1, "{key}");
+        let bytes =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, key.trim_end());
+        assert_eq!(bytes.map(|b| b.len()), Ok(32), "{key}");
+    }
+    agent::cluster::Keyring::parse(&keys.concat()).expect("two keys");
+    assert_eq!(roundsman(&["keygen", "more"]).code, 2);
 }
 
 #[test]

@@ -43,7 +43,7 @@ use stability::Barrier;
 use table::{At, Table};
 
 /// The longest key, in bytes.
-pub const KEY_MAX: usize = 512;
+pub const KEY_MAX: usize = 1_024;
 /// The longest value, in bytes.
 pub const VALUE_MAX: usize = 64 << 10;
 
@@ -322,6 +322,13 @@ impl Store {
     #[must_use]
     pub const fn is_alone(&self) -> bool {
         self.live.is_empty()
+    }
+
+    /// Whether this node has caught up with one of the living since its start.
+    #[must_use]
+    pub fn has_met(&self) -> bool {
+        let is_met = |id| self.peers.get(id).is_some_and(|peer| peer.is_met);
+        self.live.iter().any(is_met)
     }
 
     /// Whether own writes wait for the disk.

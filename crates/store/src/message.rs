@@ -299,7 +299,7 @@ fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
 }
 
 /// No origin ever writes more: what is greater is no number of ours.
-const SEQ_MAX: u64 = 1 << 56;
+pub(crate) const SEQ_MAX: u64 = 1 << 56;
 
 /// A number within an origin, so far behind `last`.
 fn seq(r: &mut Reader<'_>, last: u64) -> Result<u64, DecodeError> {
@@ -339,7 +339,15 @@ pub(crate) fn put_seen(w: &mut Writer, seen: &Seen) {
 pub(crate) fn get_seen(r: &mut Reader<'_>) -> Result<Seen, DecodeError> {
     let mut seen = Seen::up_to(seq(r, 0)?);
     let mut last = seen.prefix();
-    for _ in 0..count(r, "ranges", 2)? {
+    let ranges = count(r, "ranges", 2)?;
+    if ranges > RANGES_MAX {
+        return Err(DecodeError::TooLong {
+            what: "ranges",
+            value: ranges as u64,
+            most: RANGES_MAX as u64,
+        });
+    }
+    for _ in 0..ranges {
         let first = seq(r, last)?;
         let until = seq(r, first)?;
         seen.add(first.max(1), until);

@@ -6,7 +6,7 @@
 use base::Origin;
 use base::wire::{Reader, Writer};
 
-use crate::message::{DecodeError, Sent, get_entry, get_seen, put_entry, put_seen};
+use crate::message::{DecodeError, SEQ_MAX, Sent, get_entry, get_seen, put_entry, put_seen};
 use crate::{ConfigError, Record, Seen, Store};
 
 const ENTRY: u8 = b'e';
@@ -88,6 +88,9 @@ impl Store {
             };
             let (kind, origin, seq) = parse(&key).map_err(|e| wrong(e.to_string()))?;
             let mut reader = Reader::new(&content);
+            if seq > SEQ_MAX {
+                return Err(wrong(format!("{seq} is no number of a write")));
+            }
             if kind == ENTRY {
                 let sent = get_entry(&mut reader, seq).map_err(|e| wrong(e.to_string()))?;
                 entries.push((origin, sent));
@@ -105,7 +108,12 @@ impl Store {
                 (known.retired, known.closed) = (Some(seen.clone()), Some(seen));
                 continue;
             }
-            let n = reader.number().map_err(|e| wrong(e.to_string()))?;
+            let mut next = || match reader.number() {
+                Ok(n) if n <= SEQ_MAX => Ok(n),
+                Ok(n) => Err(wrong(format!("{n} is no number of a write"))),
+                Err(error) => Err(wrong(error.to_string())),
+            };
+            let n = next()?;
             match kind {
                 PREFIX => {
                     known.seen.join(&Seen::up_to(n));
@@ -113,8 +121,7 @@ impl Store {
                 }
                 GONE => {
                     for _ in 0..n {
-                        let first = reader.number().map_err(|e| wrong(e.to_string()))?;
-                        let last = reader.number().map_err(|e| wrong(e.to_string()))?;
+                        let (first, last) = (next()?, next()?);
                         known.gone.add(first, last);
                         known.seen.add(first, last);
                     }

@@ -2,7 +2,7 @@
 //!
 //! Each function fills what its section gives and leaves the rest at its default.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base::Duration;
@@ -12,18 +12,18 @@ use ipnet::IpNet;
 use super::fault::{Mark, shown};
 use super::take::{Env, Fields, Reading};
 use super::yaml::{Begin, Broken, Node as Tree, Reader};
-use super::{Api, Node, quantity};
+use super::{Api, Cluster, Node, quantity};
+use crate::cluster::{Address, Keyring, KeyringError};
 use crate::secret::{Secret, resolve};
 
 /// Keys of `cluster` that a later version knows.
-const LATER_CLUSTER: [&str; 6] = [
-    "join",
-    "key_file",
-    "key",
-    "label",
-    "advertise",
-    "drain_timeout",
-];
+const LATER_CLUSTER: [&str; 2] = ["advertise", "drain_timeout"];
+/// Those, and the ones that wait for [`super::IS_CLUSTERED`].
+const LATER_CLUSTER_PORT: [&str; 5] = ["join", "key_file", "label", "advertise", "drain_timeout"];
+/// Addresses that `join` names at most.
+const JOIN_MAX: usize = 256;
+/// Characters of a cluster's label at most.
+const LABEL_MAX: usize = 200;
 
 /// The name that this machine gives itself, as far as it can name a node.
 pub(super) fn host_name() -> Arc<str> {
@@ -113,16 +113,66 @@ fn network(reading: &mut Reading<'_>, node: &Tree<'_>) -> Option<IpNet> {
     Some(network)
 }
 
-pub(super) fn cluster(
-    reading: &mut Reading<'_>,
-    tree: Tree<'_>,
-    cluster_listen: &mut Option<SocketAddr>,
-) {
+/// The cluster port of a node that is alone.
+pub(super) fn cluster_port(reading: &mut Reading<'_>, tree: Tree<'_>, cluster: &mut Cluster) {
     let Some(mut fields) = reading.fields("'cluster'", tree) else {
         return;
     };
-    *cluster_listen = fields.read(reading, "listen", Reading::socket);
+    cluster.listen = fields.read(reading, "listen", Reading::socket);
+    fields.finish(reading, &LATER_CLUSTER_PORT);
+}
+
+pub(super) fn cluster(reading: &mut Reading<'_>, tree: Tree<'_>, cluster: &mut Cluster) {
+    let Some(mut fields) = reading.fields("'cluster'", tree) else {
+        return;
+    };
+    cluster.listen = fields.read(reading, "listen", Reading::socket);
+    if let Some(node) = fields.take("join") {
+        cluster.join = join(reading, node);
+    }
+    let ring = fields.read(reading, "key_file", keyring);
+    cluster.keyring = ring.unwrap_or_default();
+    let label = fields.read(reading, "label", label);
+    cluster.label = label.unwrap_or_default();
     fields.finish(reading, &LATER_CLUSTER);
+}
+
+fn join(reading: &mut Reading<'_>, node: Tree<'_>) -> Vec<Address> {
+    let at = node.at;
+    let mut found: Vec<Address> = Vec::new();
+    for item in reading.list("join", node).unwrap_or_default() {
+        let Some(text) = reading.expanded("join", &item) else {
+            continue;
+        };
+        if let Some(address) = reading.value(item.at, text.parse()) {
+            found.push(address);
+        }
+    }
+    if found.len() > JOIN_MAX {
+        let message = format!(
+            "'join' names {} addresses, more than {JOIN_MAX}; a few that are mostly up are enough",
+            found.len()
+        );
+        reading.fault(at, message);
+    }
+    found
+}
+
+/// The keys in a file, fetched now: they are this node's own.
+fn keyring(reading: &mut Reading<'_>, key: &str, node: &Tree<'_>) -> Option<Keyring> {
+    let path = reading.expanded(key, node)?;
+    let ring = Keyring::load(&path).map_err(|error| match error {
+        KeyringError::Unreadable(error) => error.to_string(),
+        other => format!("key file {}: {other}", shown(&path)),
+    });
+    reading.value(node.at, ring)
+}
+
+fn label(reading: &mut Reading<'_>, key: &str, node: &Tree<'_>) -> Option<Box<str>> {
+    let text = reading.expanded(key, node)?;
+    let fits = text.chars().count() <= LABEL_MAX && !text.contains(char::is_control);
+    let message = format!("'label' has at most {LABEL_MAX} characters and no control characters");
+    reading.value(node.at, fits.then(|| text.into()).ok_or(message))
 }
 
 pub(super) fn metrics(reading: &mut Reading<'_>, tree: Tree<'_>, per_target: &mut bool) {

@@ -3,6 +3,7 @@
 //! `faults.rs` holds the table of mistakes, `hostile.rs` what nobody writes in good faith,
 //! `round_trip.rs` the way to JSON and back.
 
+mod cluster;
 mod faults;
 mod good;
 mod hostile;

@@ -121,7 +121,8 @@ pub(super) fn is_https(text: &str) -> bool {
         .is_some_and(|head| head.eq_ignore_ascii_case("https://"))
 }
 
-fn address(text: &str) -> Result<(), String> {
+/// Whether `text` is `host:port`; the message never holds it.
+pub(crate) fn address(text: &str) -> Result<(), String> {
     let example = "write host:port, such as db.example:5432, 10.0.0.9:5432 or [::1]:5432";
     if text.contains("://") {
         return Err(format!("an address has no scheme; {example}"));

@@ -199,8 +199,12 @@ impl Model {
         let held = self.entries(host, view)?;
         let mut seen = self.seen_by(view);
         let covered = self.covered_by(&seen);
-        self.honest(&seen, &covered, &held, "the disk")
-            .map_err(|(_, how)| (Promise::ClaimsAreOnDisk, how))?;
+        self.honest(&seen, &covered, &held, "the disk").map_err(
+            |(promise, how)| match promise {
+                Promise::PrefixHonesty => (Promise::ClaimsAreOnDisk, how),
+                other => (other, how),
+            },
+        )?;
         seen.add(&covered);
         let mind = &mut self.minds[host.index()];
         if let Some(n) = mind.durable.first_beyond(&seen) {

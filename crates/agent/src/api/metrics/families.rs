@@ -1,12 +1,13 @@
 //! The families of `/metrics`: names, help, and where each number comes from.
 
-use base::{Duration, Time};
+use base::{Duration, Time, Way};
 use health::{Finding, Phase, Probe, Row, State, View};
 
 use super::writer::Writer;
+use crate::cluster::Reason;
 use crate::figures::Figures;
 use crate::front::Front;
-use crate::meters::Meters;
+use crate::meters::{Lane, Meters};
 
 /// A family with series for each target; the names are blackbox_exporter's.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ fn seconds(span: Duration) -> f64 {
 pub(super) fn node(front: &Front, view: &View, now: Time, out: &mut Writer) {
     checks(&front.meters, out);
     targets(front, view, now, out);
-    cluster(out);
+    cluster(&front.meters, view, out);
     queues(&front.meters, out);
     process(&front.meters, out);
 }
@@ -147,30 +148,63 @@ fn targets(front: &Front, view: &View, now: Time, out: &mut Writer) {
     let help = "Targets whose last check is older than it should be.";
     out.single("roundsman_targets_stale", "gauge", help, stale);
     let help = "Targets that no live node checks.";
-    out.single("roundsman_targets_unowned", "gauge", help, 0);
+    let freshness = view.rows(None).filter_map(|row| view.freshness(row, now));
+    let unowned = freshness.filter(|freshness| !freshness.is_owned).count();
+    out.single("roundsman_targets_unowned", "gauge", help, unowned);
     let help = "Targets that this node checks.";
-    out.single("roundsman_owned_targets", "gauge", help, view.len());
+    let owned = view
+        .rows(None)
+        .filter(|row| front.is_checked_here(row))
+        .count();
+    out.single("roundsman_owned_targets", "gauge", help, owned);
 }
 
-fn cluster(out: &mut Writer) {
+fn cluster(meters: &Meters, view: &View, out: &mut Writer) {
     let name = "roundsman_members";
     out.family(name, "gauge", "Members by state, this node among them.");
-    for (state, members) in [("alive", 1), ("suspect", 0), ("dead", 0), ("left", 0)] {
+    for state in ["alive", "suspect", "dead", "left"] {
+        let members = match view.fleet() {
+            Some(fleet) => fleet.members.iter().filter(|m| m.state == state).count(),
+            None => usize::from(state == "alive"),
+        };
         out.sample(name, &[("state", state)], members);
     }
+    let ways = [("datagram", Way::Datagram), ("stream", Way::Stream)];
+    let lanes = ways.map(|(kind, way)| (kind, meters.traffic.of(way)));
     let name = "roundsman_gossip_bytes_total";
     out.family(name, "counter", "Bytes exchanged with other nodes.");
-    for direction in ["in", "out"] {
-        for kind in ["membership", "state"] {
-            out.sample(name, &[("direction", direction), ("kind", kind)], 0);
-        }
+    for (kind, lane) in lanes {
+        let sample = |direction| [("direction", direction), ("kind", kind)];
+        out.sample(name, &sample("in"), lane.bytes_in.get());
+        out.sample(name, &sample("out"), lane.bytes_out.get());
+    }
+    let name = "roundsman_gossip_messages_total";
+    out.family(name, "counter", "Messages exchanged with other nodes.");
+    for (kind, lane) in lanes {
+        let sample = |direction| [("direction", direction), ("kind", kind)];
+        out.sample(name, &sample("in"), lane.messages_in.get());
+        out.sample(name, &sample("out"), lane.messages_out.get());
+    }
+    let name = "roundsman_datagrams_dropped_total";
+    out.family(name, "counter", "Datagrams that were not taken, by why.");
+    dropped(name, &Reason::OF_DATAGRAMS, lanes[0].1, out);
+    let name = "roundsman_streams_dropped_total";
+    let help = "Connections between nodes, and messages on them, that were not taken, by why.";
+    out.family(name, "counter", help);
+    dropped(name, &Reason::OF_STREAMS, lanes[1].1, out);
+}
+
+fn dropped(name: &str, reasons: &[Reason], lane: &Lane, out: &mut Writer) {
+    for &reason in reasons {
+        out.sample(
+            name,
+            &[("reason", reason.name())],
+            lane.dropped(reason).get(),
+        );
     }
 }
 
 fn queues(meters: &Meters, out: &mut Writer) {
-    let name = "roundsman_datagrams_dropped_total";
-    out.family(name, "counter", "Datagrams that were not taken, by why.");
-    out.sample(name, &[("reason", "alone")], meters.datagrams_alone.get());
     let help = "Records in the store file.";
     out.single(
         "roundsman_store_dots",

@@ -38,7 +38,7 @@ fn an_empty_file_is_the_default() {
     let config = Config::default();
     assert_eq!(config.api.listen.to_string(), "127.0.0.1:7717");
     assert_eq!(check_node_name(&config.node.name), Ok(()));
-    assert_eq!(config.cluster_listen, None);
+    assert_eq!(config.cluster.listen, None);
     assert!(config.metrics_per_target && config.targets.is_empty());
 }
 
@@ -64,7 +64,7 @@ targets: [ { name: db, tcp: \"10.0.0.9:5432\" } ]
         .map(IpNet::to_string)
         .collect();
     assert_eq!(nets, ["10.0.0.0/8", "::1/128"]);
-    assert_eq!(config.cluster_listen.unwrap().to_string(), "10.0.0.1:7718");
+    assert_eq!(config.cluster.listen.unwrap().to_string(), "10.0.0.1:7718");
     assert!(!config.metrics_per_target);
     let db = &config.targets[0];
     assert_eq!(db.interval, Duration::from_secs(7));
