@@ -2,7 +2,7 @@
 //!
 //! Here: an exchange cut short whose vector goes on, writes that collapse nothing, a floor that is
 //! ignored, contexts cleared too early, a counter that goes back with its disk, deletes without
-//! dots, claims that come before the disk, an origin closed too early. In `membership_mutants.rs`:
+//! dots, claims that come before the disk, an origin closed too early and for good. In `membership_mutants.rs`:
 //! no refutation, an incarnation lost at a restart, fixed suspicion, no nacks, and more. In
 //! `store_promises.rs`: what can be wrong with the plainest store there is.
 
@@ -103,7 +103,7 @@ fn a_counter_that_went_back_with_its_disk_is_not_a_fresh_origin() {
 
 #[test]
 fn a_counter_that_went_back_gives_a_dot_to_two_writes() {
-    is_caught_by(Promise::NoDotUsedTwice, Kind::Deletes, |config| {
+    is_caught_by(Promise::NoDotUsedTwice, Kind::Disks, |config| {
         config.mutation = Some(Mutation::CounterRolledBack);
     });
 }
@@ -123,7 +123,7 @@ fn a_claim_that_comes_before_the_disk_is_seen() {
 }
 
 #[test]
-fn an_origin_closed_by_who_lacks_its_writes_is_dishonest() {
+fn an_origin_closed_for_good_by_who_lacks_its_writes_is_dishonest() {
     is_caught_on(Promise::PrefixHonesty, with_an_old_disk, |config| {
         config.mutation = Some(Mutation::RetireEarly);
     });

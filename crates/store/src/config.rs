@@ -107,7 +107,7 @@ pub enum Mutation {
     DeletesWithoutDots,
     /// Digests claim what is not on disk yet.
     ClaimsBeforeDisk,
-    /// An origin is closed while somebody may still lack its writes.
+    /// An origin is closed while somebody may still lack its writes, and stays closed.
     RetireEarly,
 }
 

@@ -188,7 +188,9 @@ impl Store {
     pub(crate) fn merge(&mut self, origin: Origin, sent: &Sent, from: NodeId) -> bool {
         let slot = self.slot(origin);
         let known = &mut self.known[usize::from(slot)];
-        if sent.seq == 0 || known.seen.has(sent.seq) {
+        let is_early = self.config.mutation == Some(Mutation::RetireEarly);
+        let is_shut = is_early && known.retired.is_some();
+        if sent.seq == 0 || known.seen.has(sent.seq) || is_shut {
             self.counters.known += 1;
             return false;
         }
