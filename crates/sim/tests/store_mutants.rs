@@ -2,9 +2,9 @@
 //!
 //! Here: an exchange cut short whose vector goes on, writes that collapse nothing, a floor that is
 //! ignored, contexts cleared too early, a counter that goes back with its disk, deletes without
-//! dots, claims that come before the disk, an origin closed too early and for good. In `membership_mutants.rs`:
-//! no refutation, an incarnation lost at a restart, fixed suspicion, no nacks, and more. In
-//! `store_promises.rs`: what can be wrong with the plainest store there is.
+//! dots, claims that come before the disk, an origin closed too early and for good.
+//! In `membership_mutants.rs`: no refutation, an incarnation lost at a restart, fixed suspicion, no
+//! nacks, and more. In `store_promises.rs`: what can be wrong with the plainest store there is.
 
 use std::collections::BTreeMap;
 
