@@ -9,7 +9,7 @@ use membership::Mutation;
 use sim::spec_trace;
 use store::Mutation as Rule;
 
-/// Rules of the store whose breaking shows in what nodes show, on every seed.
+/// Rules of the store whose breaking shows in what nodes show.
 const BROKEN: [(&str, Rule); 6] = [
     ("truncated", Rule::TruncateAndAdvance),
     ("no_collapse", Rule::NoCollapse),

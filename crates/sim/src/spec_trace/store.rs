@@ -192,3 +192,52 @@ impl Recorder {
 fn name(host: Host) -> String {
     format!("n{}", host.0 + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_trace() {
+        let trace = store(7, None);
+        assert_eq!(trace, store(7, None));
+        assert_ne!(trace, store(8, None));
+    }
+
+    #[test]
+    fn traces_show_siblings_deletes_floors_closings_and_two_kinds_of_crashes() {
+        for seed in 0..10 {
+            let trace = store(seed, None);
+            for word in [
+                " Crash ",
+                " Rollback ",
+                " Put asks ",
+                "!*",
+                " floor ",
+                " closed ",
+                ".1#1",
+            ] {
+                assert!(trace.contains(word), "seed {seed} lacks {word}:\n{trace}");
+            }
+            let siblings = |line: &str| line.matches(" k=").count() > 1;
+            assert!(trace.lines().any(siblings), "seed {seed}:\n{trace}");
+        }
+    }
+
+    #[test]
+    fn a_broken_rule_shows() {
+        let sound = store(0, None);
+        for mutation in [Mutation::TruncateAndAdvance, Mutation::NoCollapse] {
+            let broken = store(0, Some(mutation));
+            assert!(!sound.lines().skip(1).eq(broken.lines().skip(1)));
+        }
+    }
+
+    #[test]
+    fn a_trace_is_short_enough_to_be_checked() {
+        for seed in 0..20 {
+            let steps = store(seed, None).lines().count();
+            assert!(steps < 100, "seed {seed}: {steps} steps");
+        }
+    }
+}
