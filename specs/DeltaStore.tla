@@ -31,7 +31,8 @@ CONSTANTS
     (* The rules; the first value is the core's, the others are variants.     *)
     Exchange,     \* "complete"; "truncated": part of the entries, vector to the last one sent
     Reset,        \* "all": below the floor, all origins are compared; "origin": that one; "none"
-    Late,         \* "wait": whose vector is below the sender's floor takes nothing but a whole exchange; "take"
+    Late,         \* "wait": whose vector is below the sender's floor takes nothing but a whole exchange; "open": the
+                  \* floors of closed origins are left out; "take": whoever gets an entry takes it
     FloorSpreads, \* TRUE; FALSE: everybody keeps the floor to himself
     Clear,        \* "stable"; "early": contexts go at once
     Prefix,       \* TRUE: a context goes only when the own vector has all that it names; FALSE
@@ -42,7 +43,7 @@ CONSTANTS
 Origins == Nodes \X (0..Lives)
 Dots == Origins \X (1..Writes)
 Zero == [o \in Origins |-> 0]
-NoWrite == [key |-> "none", del |-> FALSE, ctx |-> Zero]
+NoWrite == [key |-> "none", del |-> FALSE, ctx |-> Zero, past |-> {}]
 
 VARIABLES
     made,     \* every write ever made
@@ -80,11 +81,13 @@ CoversBy(ctx, e, d) ==
     /\ made[e].key = made[d].key
     /\ (e[1] = d[1] /\ e[2] > d[2]) \/ ctx[d[1]] >= d[2]
 
-(* Whether write `e` replaced write `d`, whatever anybody remembers.          *)
-Covers(e, d) == CoversBy(made[e].ctx, e, d)
+(* Whether write `e` replaced write `d`, at once or by way of others,         *)
+(* whatever anybody remembers.                                                *)
+Covers(e, d) == CoversBy(made[e].ctx, e, d) \/ d \in made[e].past
 
 (* The vector, after the dots beyond it that close up to it.                  *)
 Closed(vv, cloud) ==
+    IF cloud = {} THEN vv ELSE
     [o \in Origins |->
         LET reach == {s \in vv[o]..Writes: \A t \in (vv[o] + 1)..s: <<o, t>> \in cloud}
         IN  CHOOSE s \in reach: \A t \in reach: t <= s]
@@ -104,8 +107,9 @@ Taking(c, from, new) ==
             !.cloud = @ \cup new,
             !.cleared = @ \cup (from.cleared \cap new)]
 
-(* Whether `c` has all that `floor` says everybody has.                       *)
-Reaches(c, floor) == \A o \in Origins: floor[o] <= c.vv[o]
+(* Whether `c` has all that `from` says everybody has.                        *)
+Reaches(c, from) ==
+    \A o \in Origins: from.floor[o] <= c.vv[o] \/ (Late = "open" /\ from.closed[o] > 0)
 
 Sent(m) == IF Disk /\ Sends = "disk" THEN disk[m] ELSE copy[m]
 
@@ -116,10 +120,10 @@ Keep(n, c) == IF Disk THEN UNCHANGED disk ELSE disk' = [disk EXCEPT ![n] = IF Ro
 Entry(n, from, d) ==
     LET taken == Taking(copy[n], from, {d})
         c == Tidy([taken EXCEPT
-                !.floor = IF FloorSpreads /\ Late = "wait" THEN Join(@, from.floor) ELSE @])
+                !.floor = IF FloorSpreads /\ Late # "take" THEN Join(@, from.floor) ELSE @])
     IN  /\ d \in from.live
         /\ ~Seen(copy[n], d)
-        /\ Late = "wait" => Reaches(copy[n], from.floor)
+        /\ Late # "take" => Reaches(copy[n], from)
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)
         /\ UNCHANGED <<made, own, unsure, twice, left>>
@@ -191,13 +195,14 @@ Write(n, key, del, old) ==
                     LET said == {0} \cup {x[2]: x \in {y \in old: y[1] = p /\ p # o}}
                                     \cup {Context(copy[n], x)[p]: x \in heard}
                     IN  CHOOSE s \in said: \A t \in said: t <= s]
+        past == old \cup UNION {made[x].past: x \in old}
         c == Tidy([copy[n] EXCEPT
                     !.vv[o] = d[2],
                     !.live = (@ \ old) \cup {d}])
     IN  /\ n \notin unsure
         /\ Cardinality(Written) < Writes
         /\ d[2] <= Writes
-        /\ made' = [made EXCEPT ![d] = [key |-> key, del |-> del, ctx |-> ctx]]
+        /\ made' = [made EXCEPT ![d] = [key |-> key, del |-> del, ctx |-> ctx, past |-> past]]
         /\ twice' = (twice \/ \E m \in Nodes: d \in Written /\ (Seen(copy[m], d) \/ Seen(disk[m], d)))
         /\ copy' = [copy EXCEPT ![n] = c]
         /\ Keep(n, c)

@@ -1,19 +1,27 @@
-//! The specs in `specs/`, checked by TLC: those that must hold, and the variants that must fail.
+//! The specs in `specs/`, checked by TLC: those that must hold, the variants that must fail, and
+//! recorded traces.
 //!
 //! The first line of each `.cfg` says what must come out: `\* must hold`, or `\* must fail: NAME`
 //! with the property that has to be violated. A variant that passes is an error of its spec.
-//! Configurations named `…_long.cfg` are for the campaign. Knows nothing of what the specs say.
+//! Configurations named `…_long.cfg` are for the campaign. Checks run beside each other, one on
+//! each core. Knows nothing of what the specs say.
 
+mod configuration;
 mod tlc;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use crate::process::{self, cargo, root};
-use tlc::{Run, Tlc};
+use configuration::{Configuration, HEAD, Row, write_table};
+use tlc::{Check, Tlc};
 
 pub(crate) use tlc::is_to_be_had;
 
@@ -23,7 +31,7 @@ pub(crate) struct Options {
     /// The larger constants too; for nights
     #[arg(long)]
     long: bool,
-    /// Put the table of states and times into specs/README.md
+    /// Put states and times into the table of specs/README.md
     #[arg(long)]
     write: bool,
     /// Only the configurations whose names contain this
@@ -44,167 +52,110 @@ impl Options {
     }
 }
 
+/// Traces of each real core that are recorded and checked.
+const SEEDS: u64 = 4;
+/// The same with the larger constants.
+const SEEDS_LONG: u64 = 50;
+/// Checks that run beside each other at most: each takes up to 1 GB.
+const AT_ONCE: usize = 4;
+
+/// One thing to be checked.
+enum Task {
+    Configuration(Configuration),
+    /// A recorded trace, and whether its spec must allow it.
+    Trace(PathBuf, bool),
+}
+
 /// Checks what `options` name; returns how many checks were made, all with the right end.
 pub(crate) fn run(options: &Options) -> Result<usize> {
     let tlc = Tlc::find_or_fetch()?;
-    if !options.trace.is_empty() {
-        for file in &options.trace {
-            check_trace(&tlc, file, true)?;
+    let tasks = tasks(options)?;
+    if options.trace.is_empty() {
+        println!("{HEAD}");
+    }
+    let at_once = thread::available_parallelism().map_or(1, |cores| cores.get().min(AT_ONCE));
+    let ends = side_by_side(&tasks, at_once, |task| check(&tlc, task));
+    let (mut rows, mut wrong) = (Vec::new(), Vec::new());
+    for end in ends {
+        match end {
+            Ok(Some(row)) => rows.push(row),
+            Ok(None) => {}
+            Err(error) => wrong.push(format!("{error:#}")),
         }
-        return Ok(options.trace.len());
     }
-    let folder = root().join("specs");
-    let mut rows = Vec::new();
-    let mut wrong = Vec::new();
-    println!("{HEAD}");
-    for config in configurations(&folder, options)? {
-        let row = config.check(&tlc)?;
-        println!("{}", row.line());
-        if !row.is_right {
-            wrong.push(format!("{}: {}", row.name, row.came));
-        }
-        rows.push(row);
-    }
-    let mut checked = rows.len();
-    if options.only.is_empty() {
-        checked += check_traces(&tlc, &folder.join("traces"), &mut wrong)?;
-        let recorded = record(if options.long { 50 } else { 3 })?;
-        checked += check_traces(&tlc, &recorded, &mut wrong)?;
-    }
+    let bad = rows.iter().filter(|row| !row.is_right);
+    wrong.extend(bad.map(|row| format!("{}: {}", row.name, row.came)));
     if !wrong.is_empty() {
         bail!("not as it must be: {}", wrong.join("; "));
     }
     if options.write {
-        write_table(&folder.join("README.md"), &rows)?;
+        write_table(&root().join("specs").join("README.md"), &rows)?;
     }
-    Ok(checked)
+    Ok(tasks.len())
 }
 
-const HEAD: &str =
-    "| configuration | must | came out | states | distinct | seconds |\n|---|---|---|---|---|---|";
-
-/// One `.cfg`.
-#[derive(Debug, PartialEq, Eq)]
-struct Configuration {
-    /// Its file's name without the ending.
-    name: String,
-    /// The property that must be violated, if any.
-    must_fail: Option<String>,
-    /// The properties over whole behaviours that it names.
-    properties: Vec<String>,
-}
-
-impl Configuration {
-    fn read(name: &str, text: &str) -> Result<Self> {
-        let first = text.lines().next().unwrap_or_default();
-        let must_fail = match first.strip_prefix("\\* must ") {
-            Some("hold") => None,
-            Some(rest) => Some(
-                rest.strip_prefix("fail: ")
-                    .with_context(|| format!("{name}.cfg: first line is {first:?}"))?
-                    .to_owned(),
-            ),
-            None => {
-                bail!("{name}.cfg: first line must be `\\* must hold` or `\\* must fail: NAME`")
-            }
-        };
-        let properties = text
-            .lines()
-            .filter_map(|line| {
-                line.strip_prefix("PROPERTIES ")
-                    .or_else(|| line.strip_prefix("PROPERTY "))
-            })
-            .flat_map(|line| line.split_whitespace().map(str::to_owned))
-            .collect();
-        Ok(Self {
-            name: name.to_owned(),
-            must_fail,
-            properties,
-        })
-    }
-
-    /// The module that it configures.
-    fn spec(&self) -> &str {
-        self.name.split('_').next().unwrap_or(&self.name)
-    }
-
-    fn check(&self, tlc: &Tlc) -> Result<Row> {
-        let run = tlc.run(&root().join("specs"), self.spec(), &self.name)?;
-        Ok(self.judge(&run))
-    }
-
-    /// Whether `run` ended as it must.
-    fn judge(&self, run: &Run) -> Row {
-        // TLC doesn't name a violated property over behaviours; with only one there is no doubt.
-        let violated = run.violated.clone().or_else(|| {
-            (run.is_temporal && self.properties.len() == 1).then(|| self.properties[0].clone())
-        });
-        let came = match (&violated, run.holds) {
-            (None, true) => "holds".to_owned(),
-            (Some(name), false) => format!("{name} fails"),
-            _ => format!("broke: {}", run.complaint),
-        };
-        Row {
-            name: self.name.clone(),
-            must: self
-                .must_fail
-                .as_ref()
-                .map_or_else(|| "hold".to_owned(), |name| format!("fail {name}")),
-            is_right: !came.starts_with("broke") && violated == self.must_fail,
-            came,
-            states: run.states,
-            distinct: run.distinct,
-            seconds: run.seconds,
+/// Makes one check; returns the row of the table that it makes, if any.
+fn check(tlc: &Tlc, task: &Task) -> Result<Option<Row>> {
+    match task {
+        Task::Configuration(configuration) => {
+            let row = configuration.check(tlc)?;
+            println!("{}", row.line());
+            Ok(Some(row))
+        }
+        Task::Trace(file, must_be_good) => {
+            check_trace(tlc, file, *must_be_good)?;
+            Ok(None)
         }
     }
 }
 
-/// One line of the table.
-#[derive(Debug)]
-struct Row {
-    name: String,
-    must: String,
-    came: String,
-    is_right: bool,
-    states: u64,
-    distinct: u64,
-    seconds: u64,
-}
-
-impl Row {
-    fn line(&self) -> String {
-        format!(
-            "| {} | {} | {} | {} | {} | {} |",
-            self.name, self.must, self.came, self.states, self.distinct, self.seconds
-        )
+/// What is to be checked: what takes long first.
+fn tasks(options: &Options) -> Result<Vec<Task>> {
+    if !options.trace.is_empty() {
+        let good = |file: &PathBuf| Task::Trace(file.clone(), true);
+        return Ok(options.trace.iter().map(good).collect());
     }
-}
-
-fn configurations(folder: &Path, options: &Options) -> Result<Vec<Configuration>> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .with_context(|| folder.display().to_string())?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
-    files.retain(|file| file.extension().is_some_and(|end| end == "cfg"));
-    files.sort();
-    let mut found = Vec::new();
-    for file in files {
-        let name = file
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .context("a configuration's name is plain text")?;
-        if !name.contains(&options.only) || (name.ends_with("_long") && !options.long) {
-            continue;
+    let folder = root().join("specs");
+    let all = configuration::all(&folder, &options.only, options.long)?;
+    let mut tasks: Vec<Task> = all.into_iter().map(Task::Configuration).collect();
+    if options.only.is_empty() {
+        let recorded = record(if options.long { SEEDS_LONG } else { SEEDS })?;
+        for folder in [&folder.join("traces"), &recorded] {
+            tasks.extend(traces(folder)?);
         }
-        found.push(Configuration::read(name, &fs::read_to_string(&file)?)?);
     }
-    if found.is_empty() {
-        bail!("no configuration in {}", folder.display());
-    }
-    Ok(found)
+    Ok(tasks)
 }
 
-/// Lets the real cores run in a small world, `seeds` times, and write down what they do.
+/// Does `what` with each of `all`, `at_once` at a time, begun in their order; returns what came
+/// of each, in their order.
+fn side_by_side<T: Sync, R: Send>(
+    all: &[T],
+    at_once: usize,
+    what: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(at) else {
+                return;
+            };
+            let came = what(one);
+            done.lock().expect("nobody panics with it").insert(at, came);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(work);
+        }
+    });
+    let done = done.into_inner().expect("nobody panics with it");
+    done.into_values().collect()
+}
+
+/// Lets the real cores run in small worlds, `seeds` times, and write down what they do.
 fn record(seeds: u64) -> Result<PathBuf> {
     let folder = root().join("target").join("specs").join("recorded");
     let mut command = cargo(&["run", "--quiet", "--package", "roundsman-sim"]);
@@ -217,20 +168,18 @@ fn record(seeds: u64) -> Result<PathBuf> {
 }
 
 /// The traces in `folder`: those named `good_…` must be allowed, those named `bad_…` refused.
-fn check_traces(tlc: &Tlc, folder: &Path, wrong: &mut Vec<String>) -> Result<usize> {
+fn traces(folder: &Path) -> Result<Vec<Task>> {
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| folder.display().to_string())?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
     files.sort();
-    for file in &files {
+    let task = |file: PathBuf| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let must_be_good = name.starts_with("good_");
-        if let Err(error) = check_trace(tlc, file, must_be_good) {
-            wrong.push(format!("{error:#}"));
-        }
-    }
-    Ok(files.len())
+        Task::Trace(file, must_be_good)
+    };
+    Ok(files.into_iter().map(task).collect())
 }
 
 /// Whether the spec allows the trace in `file`, as it must or must not.
@@ -238,9 +187,19 @@ fn check_trace(tlc: &Tlc, file: &Path, must_be_good: bool) -> Result<()> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
     let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let module = trace::module(&text).with_context(|| file.display().to_string())?;
-    let folder = root().join("target").join("specs").join("traces");
+    let folder = root()
+        .join("target")
+        .join("specs")
+        .join("traces")
+        .join(&*name);
     module.write(&folder, &root().join("specs"))?;
-    let run = tlc.run(&folder, trace::MODULE, trace::MODULE)?;
+    let run = tlc.run(&Check {
+        folder: &folder,
+        module: trace::MODULE,
+        config: trace::MODULE,
+        name: &name,
+        is_short: true,
+    })?;
     let is_good = run.violated.as_deref() == Some("Unfinished");
     if !is_good && !run.holds {
         bail!("trace {name}: {}", run.complaint);
@@ -256,75 +215,14 @@ fn check_trace(tlc: &Tlc, file: &Path, must_be_good: bool) -> Result<()> {
     Ok(())
 }
 
-const BEGIN: &str = "<!-- written by cargo xtask specs --write -->";
-const END: &str = "<!-- end -->";
-
-fn write_table(file: &Path, rows: &[Row]) -> Result<()> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let (before, rest) = text.split_once(BEGIN).context("README.md lacks its mark")?;
-    let (_, after) = rest
-        .split_once(END)
-        .context("README.md lacks its end mark")?;
-    let lines: Vec<String> = rows.iter().map(Row::line).collect();
-    let table = format!(
-        "{before}{BEGIN}\n{HEAD}\n{}\n{END}{after}",
-        lines.join("\n")
-    );
-    fs::write(file, table).with_context(|| file.display().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn failing(property: &str) -> Configuration {
-        let text = format!("\\* must fail: {property}\nSPECIFICATION Spec\nPROPERTY Converges\n");
-        Configuration::read("Swim_x", &text).unwrap()
-    }
-
-    fn run(holds: bool, violated: Option<&str>, is_temporal: bool) -> Run {
-        Run {
-            holds,
-            violated: violated.map(str::to_owned),
-            is_temporal,
-            ..Run::default()
-        }
-    }
-
     #[test]
-    fn a_variant_that_passes_is_wrong() {
-        assert!(!failing("Converges").judge(&run(true, None, false)).is_right);
-    }
-
-    #[test]
-    fn a_variant_must_fail_by_the_named_property() {
-        assert!(failing("Converges").judge(&run(false, None, true)).is_right);
-        assert!(!failing("Clean").judge(&run(false, None, true)).is_right);
-        let clean = run(false, Some("Clean"), false);
-        assert!(failing("Clean").judge(&clean).is_right);
-        assert!(!failing("Converges").judge(&clean).is_right);
-    }
-
-    #[test]
-    fn a_run_that_broke_is_never_right() {
-        let holding = Configuration::read("Swim_x", "\\* must hold\n").unwrap();
-        assert!(holding.judge(&run(true, None, false)).is_right);
-        assert!(!holding.judge(&run(false, None, false)).is_right);
-        assert!(
-            !failing("Converges")
-                .judge(&run(false, None, false))
-                .is_right
-        );
-    }
-
-    #[test]
-    fn a_configuration_that_does_not_say_what_must_come_out_is_refused() {
-        assert!(Configuration::read("Swim_x", "SPECIFICATION Spec\n").is_err());
-        assert!(Configuration::read("Swim_x", "\\* must be nice\n").is_err());
-    }
-
-    #[test]
-    fn the_spec_is_what_stands_before_the_first_underscore() {
-        assert_eq!(failing("Converges").spec(), "Swim");
+    fn what_is_done_side_by_side_comes_back_in_order() {
+        let all: Vec<u64> = (0..100).collect();
+        let came = side_by_side(&all, 3, |n| n * n);
+        assert_eq!(came, all.iter().map(|n| n * n).collect::<Vec<_>>());
     }
 }

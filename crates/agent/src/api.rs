@@ -41,7 +41,7 @@ pub(crate) use filter::Filter;
 pub(crate) use overview::{Freshness, Group, Overview};
 pub(crate) use problem::Problem;
 pub(crate) use query::Query;
-pub(crate) use target::masked;
+pub(crate) use target::{masked, order};
 pub(crate) use targets::{Name, name_of};
 pub(crate) use text::{encode_segment, finding_name, rfc3339};
 
@@ -78,6 +78,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Desk>>)> {
         ("/v1/targets/{name}/explain", get(detail::explain)),
         ("/v1/summary", get(node::summary)),
         ("/v1/members", get(node::members)),
+        ("/v1/members/{name}/forget", post(writes::forget)),
+        ("/v1/drain", post(writes::drain)),
+        ("/v1/leave", post(writes::leave)),
         ("/v1/events", get(events::stream)),
         ("/-/reload", post(writes::reload)),
         ("/metrics", get(metrics::exposition)),

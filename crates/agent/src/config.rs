@@ -54,11 +54,6 @@ pub const FILE_MAX: u64 = 256 << 20;
 /// The most targets of one file.
 pub const TARGETS_MAX: usize = 1_000_000;
 
-/// Whether `cluster.join`, `key_file` and `label` are taken, or refused as not in this version.
-///
-/// The one switch: true as soon as the driver speaks to other nodes.
-pub const IS_CLUSTERED: bool = false;
-
 /// What a node does, as its config file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -181,17 +176,7 @@ pub fn parse(
     text: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, Vec<Fault>> {
-    parse_as(file, text, env, IS_CLUSTERED)
-}
-
-fn parse_as(
-    file: &str,
-    text: &str,
-    env: &dyn Fn(&str) -> Option<String>,
-    is_clustered: bool,
-) -> Result<Config, Vec<Fault>> {
     let mut building = Building {
-        is_clustered,
         reading: Reading::new(env),
         text,
         config: Config::default(),
@@ -212,8 +197,6 @@ fn parse_as(
 
 /// A config on its way from the text.
 struct Building<'a> {
-    /// See [`IS_CLUSTERED`].
-    is_clustered: bool,
     reading: Reading<'a>,
     text: &'a str,
     config: Config,
@@ -283,10 +266,7 @@ impl<'a> Building<'a> {
         match name {
             "node" => sections::node(reading, node, &mut config.node),
             "api" => sections::api(reading, node, &mut config.api),
-            "cluster" if self.is_clustered => {
-                sections::cluster(reading, node, &mut config.cluster);
-            }
-            "cluster" => sections::cluster_port(reading, node, &mut config.cluster),
+            "cluster" => sections::cluster(reading, node, &mut config.cluster),
             "metrics" => sections::metrics(reading, node, &mut config.metrics_per_target),
             _ => self.defaults = Some(sections::defaults(reading, node)),
         }

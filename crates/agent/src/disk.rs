@@ -222,22 +222,26 @@ fn read_all(database: &Database) -> Result<Vec<Record>, redb::Error> {
 }
 
 fn bytes_of(key: &Key) -> Vec<u8> {
-    let (kind, name) = match key {
-        Key::Origin => (b'o', ""),
-        Key::Status(name) => (b's', &**name),
-        Key::Definition(name) => (b'd', &**name),
+    let (kind, rest) = match key {
+        Key::Origin => (b'o', &[][..]),
+        Key::Status(name) => (b's', name.as_bytes()),
+        Key::Definition(name) => (b'd', name.as_bytes()),
+        Key::Members => (b'm', &[][..]),
+        Key::Store(key) => (b'r', &key[..]),
     };
-    [&[kind], name.as_bytes()].concat()
+    [&[kind], rest].concat()
 }
 
 /// The key of these bytes; `None` for a kind of a newer version.
 fn key_of(bytes: &[u8]) -> Option<Key> {
-    let (kind, name) = bytes.split_first()?;
-    let name = || std::str::from_utf8(name).ok().map(Arc::from);
+    let (kind, rest) = bytes.split_first()?;
+    let name = || std::str::from_utf8(rest).ok().map(Arc::from);
     match kind {
         b'o' => Some(Key::Origin),
         b's' => name().map(Key::Status),
         b'd' => name().map(Key::Definition),
+        b'm' => Some(Key::Members),
+        b'r' => Some(Key::Store(rest.to_vec())),
         _ => None,
     }
 }

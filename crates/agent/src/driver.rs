@@ -12,13 +12,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
-use base::{Duration, Slot, Time};
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use base::{Duration, Slot, Time, Way};
 use health::{
-    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Outcome, Output, Probed, Request,
-    Source,
+    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Notice, Outcome, Output, Probed,
+    Request, Source,
 };
 use tokio::sync::oneshot;
 
+use crate::cluster::{Arrival, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
 use crate::front::{Ask, Asks, Front, Settings};
@@ -43,6 +47,12 @@ pub(crate) enum Message {
     Persisted(Batch),
     /// API or page ask.
     Ask(Ask),
+    /// Bytes came from another node.
+    Arrived(Arrival),
+    /// Other nodes may be found here.
+    Found(Vec<SocketAddr>),
+    /// The first SIGTERM of a node among others: hand over, then end.
+    Leave,
     /// SIGHUP.
     Reload,
     /// The config file was read again.
@@ -71,9 +81,14 @@ pub(crate) struct Driver {
     /// Where targets made through the API may lead.
     guard: Arc<Guard>,
     disk: Disk,
+    /// The way to other nodes; none for a node alone.
+    cluster: Option<Transport>,
+    /// Why the loop ended, where it was neither asked to nor broken.
+    ending: Arc<OnceLock<Ending>>,
     /// What each slot's probe needs; the reason where it can't be made.
     prepared: Vec<Option<Result<Arc<Prepared>, Arc<str>>>>,
     definitions: Vec<Option<(Arc<Definition>, Source)>>,
+    is_leaving: bool,
     jobs: Vec<Job>,
     /// Checks that can't be made come back at once.
     unable: Vec<Finished>,
@@ -97,8 +112,25 @@ pub(crate) struct Driver {
 #[derive(Debug)]
 enum Reply {
     Put(oneshot::Sender<Result<Answer, Vec<String>>>),
-    Delete(oneshot::Sender<Answer>),
+    Other(oneshot::Sender<Answer>),
 }
+
+/// Why the driver ended by itself.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// It left the cluster.
+    Left,
+    /// Another live node has its name.
+    Refused {
+        /// The name.
+        name: Arc<str>,
+        /// Where the other node is.
+        at: SocketAddr,
+    },
+}
+
+/// How long a node that leaves goes on for others to take over.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -114,6 +146,10 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     /// Where writes go.
     pub(crate) disk: Disk,
+    /// The way to other nodes.
+    pub(crate) cluster: Option<Transport>,
+    /// Filled when the loop ends by itself.
+    pub(crate) ending: Arc<OnceLock<Ending>>,
     /// Where the config was read, for reloads.
     pub(crate) config_path: Option<PathBuf>,
 }
@@ -133,6 +169,8 @@ impl Driver {
             workers,
             shared,
             disk,
+            cluster,
+            ending,
             config_path,
         } = parts;
         let own = if config_path.is_none() {
@@ -149,8 +187,11 @@ impl Driver {
             workers,
             shared,
             disk,
+            cluster,
+            ending,
             prepared: Vec::new(),
             definitions: Vec::new(),
+            is_leaving: false,
             jobs: Vec::new(),
             unable: Vec::new(),
             in_hand: None,
@@ -182,7 +223,7 @@ impl Driver {
 
     /// Runs until [`Message::Stop`]; on the way out writes what still waits.
     pub(crate) fn run(mut self, messages: &Receiver<Message>) {
-        self.front.ready.store(true, Relaxed);
+        self.front.ready.store(self.cluster.is_none(), Relaxed);
         let mut stopping = false;
         while !stopping {
             let first = messages.recv_timeout(self.until_wake());
@@ -202,6 +243,7 @@ impl Driver {
             // What waited when the driver looked; at the bound it is that much or more.
             self.front.meters.queue_driver.set(taken as u64 - 1);
             self.turn();
+            stopping |= self.ending.get().is_some();
         }
         self.wind_up(messages);
     }
@@ -261,6 +303,11 @@ impl Driver {
                 self.persisted(batch);
             }
             Message::Ask(ask) => self.ask(ask),
+            Message::Arrived(Arrival { from, way, bytes }) => {
+                self.give(Input::Received(from, way, bytes));
+            }
+            Message::Found(addresses) => self.give(Input::Join(addresses)),
+            Message::Leave => self.leave(),
             Message::Reload => self.reload(),
             Message::Reloaded(outcome) => self.reloaded(outcome),
             Message::Stop => return true,
@@ -329,7 +376,20 @@ impl Driver {
                     .get_or_insert_with(|| self.front.clock.now());
                 self.disk.write(batch, writes);
             }
-            Output::View(view) => self.front.view.store(view),
+            Output::View(view) => {
+                if let Some(fleet) = view.fleet().filter(|_| !self.is_leaving) {
+                    self.front.ready.store(fleet.is_ready, Relaxed);
+                }
+                self.front.view.store(view);
+            }
+            Output::Send(to, way, bytes) => self.send(to, way, bytes),
+            Output::Notice(notice) => say(&notice),
+            Output::Refused { name, at } => {
+                let _ = self.ending.set(Ending::Refused { name, at });
+            }
+            Output::Left => {
+                let _ = self.ending.set(Ending::Left);
+            }
             Output::Event(event) => {
                 self.front.meters.transitions_to(event.transition.to).add(1);
                 let transition = &event.transition;
@@ -359,6 +419,19 @@ impl Driver {
             Output::Answer(request, answer) => self.reply(request, answer),
             Output::Loaded(_, diff) => self.loaded(diff),
         }
+    }
+
+    fn send(&self, to: SocketAddr, way: Way, bytes: Vec<u8>) {
+        let transport = self.cluster.as_ref();
+        let transport = transport.expect("only a node among others has anything to send");
+        transport.sender().send(to, way, bytes);
+    }
+
+    /// Hands everything over, then ends; a node alone ends at once.
+    fn leave(&mut self) {
+        self.is_leaving = true;
+        self.front.ready.store(false, Relaxed);
+        self.give(Input::Leave(DRAIN));
     }
 
     fn probe(&mut self, check: health::Check) {
@@ -449,8 +522,26 @@ impl Driver {
         match ask {
             Ask::Put(definition, reply) => self.put(definition, reply),
             Ask::Delete(name, reply) => {
-                let request = self.wait_for(Reply::Delete(reply));
+                let request = self.wait_for(Reply::Other(reply));
                 self.give(Input::Delete(request, name));
+            }
+            Ask::Drain(reply) => {
+                let request = self.wait_for(Reply::Other(reply));
+                self.give(Input::Drain(request));
+            }
+            Ask::Forget(name, reply) => {
+                let request = self.wait_for(Reply::Other(reply));
+                self.give(Input::Forget(request, name));
+            }
+            Ask::Leave(reply) => {
+                let answer = match self.cluster {
+                    Some(_) => Answer::Accepted,
+                    None => Answer::NoCluster,
+                };
+                let _ = reply.send(answer);
+                if self.cluster.is_some() {
+                    self.leave();
+                }
             }
             Ask::Explain(slot, reply) => drop(reply.send(self.node.explain(slot))),
             Ask::Reload(reply) => {
@@ -485,7 +576,7 @@ impl Driver {
         }
         match self.waiting.remove(&request) {
             Some(Reply::Put(reply)) => drop(reply.send(Ok(answer))),
-            Some(Reply::Delete(reply)) => drop(reply.send(answer)),
+            Some(Reply::Other(reply)) => drop(reply.send(answer)),
             None => {}
         }
     }
@@ -659,6 +750,48 @@ impl Driver {
 const READER_PANICKED: &str = "reading it panicked; please report this";
 const EMPTIED: &str =
     "the file is empty; to take every target away on purpose, write `targets: []`";
+
+/// Tells people what happened among the nodes.
+fn say(notice: &Notice) {
+    match notice {
+        Notice::Accused { member, by } => {
+            tracing::debug!(member = &**member, by = &**by, "does not answer");
+        }
+        Notice::Member {
+            member,
+            state,
+            incarnation,
+        } => tracing::info!(member = &**member, state, incarnation, "member"),
+        Notice::MassLoss { lost, of } => tracing::warn!(
+            lost,
+            of,
+            "many members vanished at once: rather a broken network than so many broken nodes"
+        ),
+        Notice::Renamed(why) => tracing::info!(why, "this node writes under another origin"),
+        Notice::Revision {
+            revision,
+            by,
+            complete: true,
+        } => tracing::info!(
+            revision,
+            by = &**by,
+            "the config file's revision took effect"
+        ),
+        Notice::Revision {
+            revision,
+            by,
+            complete: false,
+        } => tracing::warn!(
+            revision,
+            by = &**by,
+            "the config file's revision is used as it stands: the rest of it did not come"
+        ),
+        Notice::Adopted { revision } => tracing::warn!(
+            revision,
+            "the config file is an older one than the cluster's, which was kept; reload to make it the newest"
+        ),
+    }
+}
 
 /// A fault of the whole file.
 fn blame(path: &std::path::Path, message: &str) -> Fault {

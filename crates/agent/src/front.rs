@@ -77,6 +77,12 @@ pub enum Ask {
     Put(Definition, oneshot::Sender<Result<Answer, Vec<String>>>),
     /// Take an API-made target away.
     Delete(Arc<str>, oneshot::Sender<Answer>),
+    /// Give all targets to others.
+    Drain(oneshot::Sender<Answer>),
+    /// Hand over, say farewell and end.
+    Leave(oneshot::Sender<Answer>),
+    /// Take a dead member out for good.
+    Forget(Arc<str>, oneshot::Sender<Answer>),
     /// A target's counters.
     Explain(Slot, oneshot::Sender<Option<Explanation>>),
     /// Read the config file again.
@@ -142,6 +148,21 @@ impl Front {
         self.ask(|reply| Ask::Delete(name.into(), reply)).await
     }
 
+    /// Gives all targets to others.
+    pub async fn drain(&self) -> Result<Answer, Unanswered> {
+        self.ask(Ask::Drain).await
+    }
+
+    /// Hands over, says farewell and ends.
+    pub async fn leave(&self) -> Result<Answer, Unanswered> {
+        self.ask(Ask::Leave).await
+    }
+
+    /// Takes a dead member out for good.
+    pub async fn forget(&self, name: &str) -> Result<Answer, Unanswered> {
+        self.ask(|reply| Ask::Forget(name.into(), reply)).await
+    }
+
     /// A target's counters; `None` if the slot is empty.
     pub async fn explain(&self, slot: Slot) -> Result<Option<Explanation>, Unanswered> {
         self.ask(|reply| Ask::Explain(slot, reply)).await
@@ -172,13 +193,34 @@ impl Front {
     /// How long ago `row` was checked so that the outcome could tell; `None` if not yet.
     #[must_use]
     pub fn age(&self, row: &Row, now: Time) -> Option<Duration> {
-        self.figures.checked_at(row.slot).map(|at| now.since(at))
+        self.checked_at(row, now).map(|at| now.since(at))
+    }
+
+    /// When `row` was last checked so that the outcome could tell: by this node, or as its owner
+    /// promises.
+    #[must_use]
+    pub fn checked_at(&self, row: &Row, now: Time) -> Option<Time> {
+        if self.is_checked_here(row) {
+            return self.figures.checked_at(row.slot);
+        }
+        self.view.load().freshness(row, now)?.checked
+    }
+
+    /// Whether this node is `row`'s owner: only then its figures are the target's.
+    #[must_use]
+    pub fn is_checked_here(&self, row: &Row) -> bool {
+        let view = self.view.load();
+        view.fleet().is_none() || view.owners(row.slot).next() == Some(&self.identity.name)
     }
 
     /// Whether `row`'s last conclusive check is older than it should be: 1.5 intervals and a
     /// timeout, or none at all. A paused target is never stale.
     #[must_use]
     pub fn is_stale(&self, row: &Row, now: Time) -> bool {
+        if !self.is_checked_here(row) {
+            let freshness = self.view.load().freshness(row, now);
+            return freshness.is_none_or(|freshness| freshness.is_stale);
+        }
         let definition = &row.definition;
         let allowed = definition.interval + definition.interval / 2 + definition.timeout;
         row.status.state != health::State::Paused

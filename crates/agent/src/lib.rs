@@ -6,7 +6,6 @@
 pub mod api;
 pub mod clock;
 pub mod cluster;
-mod cluster_port;
 pub mod config;
 pub mod disk;
 mod driver;

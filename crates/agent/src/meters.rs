@@ -55,8 +55,6 @@ pub struct Meters {
     pub queue_in_flight: Meter,
     /// Writes that wait for the disk.
     pub queue_disk: Meter,
-    /// Datagrams that came to the cluster port of a node that is alone.
-    pub datagrams_alone: Meter,
     /// What goes over the cluster port.
     pub traffic: Arc<Traffic>,
     /// Seconds since the epoch of the last reload that took effect; 0 before the first.

@@ -10,6 +10,7 @@ mod detail;
 mod groups;
 mod layout;
 mod list;
+mod nodes;
 mod overview;
 mod parts;
 mod wall;

@@ -5,10 +5,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::OnceLock;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
-use base::{Duration, Origin};
-use health::{Definition, Http, Node, Probe, Rule};
+use base::{Duration, NodeId, Origin};
+use health::{ClusterConfig, Definition, Http, Node, Probe, Rule};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -16,11 +17,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::api;
 use crate::clock::Clock;
-use crate::cluster::Address;
-use crate::cluster_port;
+use crate::cluster::{Address, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::{self, Disk, OpenError};
-use crate::driver::{Driver, Message, Parts, QUEUE, Queue};
+use crate::driver::{Driver, Ending, Message, Parts, QUEUE, Queue};
 use crate::front::{Front, Identity, Settings};
 use crate::probe::{Shared, Workers};
 
@@ -59,13 +59,35 @@ pub enum RunError {
     #[error("--node: {0}")]
     Name(String),
     /// The cluster port would be open to strangers; exit 2.
-    #[error("cluster.listen is {}, but there is no cluster key{}", .0, keyless())]
+    #[error(
+        "cluster.listen is {0}, but there is no cluster key: make one with `roundsman keygen` and name its file in cluster.key_file, or use a loopback address such as 127.0.0.1:7718"
+    )]
     Open(SocketAddr),
     /// Others are to be found, but could not find this node; exit 2.
     #[error(
         "there are nodes to join, but no cluster.listen (or --cluster-listen): name the address that they know this node by"
     )]
     Unlistening,
+    /// Other nodes can't reach an address that stands for all.
+    #[error(
+        "cluster.listen is {0}, which other nodes can't call: name the address that they know this node by"
+    )]
+    Unnamed(SocketAddr),
+    /// The cluster port can't be opened.
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::OpenError),
+    /// Another live node has this node's name.
+    #[error(
+        "the name '{name}' is taken: a live node at {at} has it, this one is at {mine}; give one of them another with --node"
+    )]
+    NameTaken {
+        /// The name.
+        name: Arc<str>,
+        /// Where this node is.
+        mine: SocketAddr,
+        /// Where the other is.
+        at: SocketAddr,
+    },
     /// The store file can't be used.
     #[error(transparent)]
     Disk(#[from] OpenError),
@@ -84,15 +106,6 @@ pub enum RunError {
     /// Anything that only a broken machine does.
     #[error("{0}")]
     Machine(String),
-}
-
-/// The way out for a node whose cluster port would be open.
-fn keyless() -> &'static str {
-    if config::IS_CLUSTERED {
-        ": make one with `roundsman keygen` and name its file in cluster.key_file, or use a loopback address such as 127.0.0.1:7718"
-    } else {
-        " (keys are not in this version): use a loopback address such as 127.0.0.1:7718"
-    }
 }
 
 /// Runs a node until SIGTERM or SIGINT.
@@ -114,6 +127,9 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
         .filter(|at| cluster.keyring.is_plain() && !at.ip().to_canonical().is_loopback())
     {
         return Err(RunError::Open(open));
+    }
+    if let Some(unnamed) = cluster.listen.filter(|at| at.ip().is_unspecified()) {
+        return Err(RunError::Unnamed(unnamed));
     }
     if cluster.listen.is_none() && !cluster.join.is_empty() {
         return Err(RunError::Unlistening);
@@ -141,35 +157,33 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     let address = listener
         .local_addr()
         .map_err(|error| RunError::Machine(error.to_string()))?;
-    let cluster = match config.cluster.listen {
-        Some(address) => {
-            Some(
-                cluster_port::bind(address)
-                    .await
-                    .map_err(|source| RunError::Listen {
-                        what: "the cluster",
-                        address,
-                        way_out: "cluster.listen",
-                        source,
-                    })?,
-            )
-        }
-        None => None,
-    };
     let data_dir = options.data_dir();
     let (database, records) = disk::open(&data_dir)?;
 
     let (queue, messages) = sync_channel(QUEUE);
     let front = Arc::new(front(clock, &config, address, &queue));
+    let transport = transport(&config, &front, &queue)?;
+    let is_clustered = transport.is_some();
+    let ending = Arc::new(OnceLock::new());
+    let seat = transport
+        .as_ref()
+        .map(|t| seat(&config, &front, t.address()));
     let driver = driver(
         &config,
         &options,
         &limits,
         &front,
-        queue.clone(),
-        database,
-        records,
+        (queue.clone(), Arc::clone(&ending)),
+        (transport, seat),
+        (database, records),
     )?;
+    if is_clustered && !config.cluster.join.is_empty() {
+        tokio::spawn(find_others(
+            config.cluster.join.clone(),
+            Arc::clone(&front),
+            queue.clone(),
+        ));
+    }
     tracing::info!(
         node = &*front.identity.name,
         page = format!("http://{address}/"),
@@ -177,21 +191,39 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
         data = %data_dir.display(),
         "running"
     );
-    drop(config);
     let driver = std::thread::Builder::new()
         .name("driver".into())
         .spawn(move || driver.run(&messages))
         .map_err(|error| RunError::Machine(format!("can't start the driver: {error}")))?;
-    if let Some(socket) = cluster {
-        tokio::spawn(cluster_port::count(socket, Arc::clone(&front)));
-    }
     let server = tokio::spawn(api::serve(listener, Arc::clone(&front), limits.connections));
+    let mut signals = signals;
     tokio::select! {
         () = signals.wait_for_end(&queue) => {}
-        // Without its driver the node would go on showing what was true once.
-        () = ended(&driver) => {
-            return Err(RunError::Machine("the driver ended by itself; please report this".into()));
+        () = ended(&driver) => {}
+    }
+    if is_clustered && !driver.is_finished() {
+        tracing::info!("handing over to the other nodes; a second signal ends at once");
+        let _ = queue.try_send(Message::Leave);
+        tokio::select! {
+            () = signals.wait_for_end(&queue) => {}
+            () = ended(&driver) => {}
         }
+    }
+    // Without its driver the node would go on showing what was true once.
+    match ending.get() {
+        Some(Ending::Refused { name, at }) => {
+            return Err(RunError::NameTaken {
+                name: Arc::clone(name),
+                mine: config.cluster.listen.unwrap_or(address),
+                at: *at,
+            });
+        }
+        None if driver.is_finished() => {
+            return Err(RunError::Machine(
+                "the driver ended by itself; please report this".into(),
+            ));
+        }
+        Some(Ending::Left) | None => {}
     }
     front.stopping.send_replace(true);
     let stop = move || {
@@ -239,18 +271,84 @@ fn front(clock: Clock, config: &Config, address: SocketAddr, queue: &SyncSender<
     Front::new(clock, identity, settings, Box::new(Queue(queue.clone())))
 }
 
+/// The way to other nodes, if there is to be one.
+fn transport(
+    config: &Config,
+    front: &Arc<Front>,
+    queue: &SyncSender<Message>,
+) -> Result<Option<Transport>, RunError> {
+    let Some(listen) = config.cluster.listen else {
+        return Ok(None);
+    };
+    let settings = crate::cluster::Settings {
+        listen,
+        label: config.cluster.label.clone(),
+        keyring: config.cluster.keyring.clone(),
+        traffic: Arc::clone(&front.meters.traffic),
+    };
+    let queue = queue.clone();
+    let sink = move |arrival| {
+        queue
+            .try_send(Message::Arrived(arrival))
+            .map_err(|full| match full {
+                TrySendError::Full(Message::Arrived(arrival))
+                | TrySendError::Disconnected(Message::Arrived(arrival)) => arrival,
+                TrySendError::Full(_) | TrySendError::Disconnected(_) => {
+                    unreachable!("what was sent comes back")
+                }
+            })
+    };
+    Ok(Some(Transport::open(settings, sink)?))
+}
+
+/// This node's place among others.
+fn seat(config: &Config, front: &Front, address: SocketAddr) -> ClusterConfig {
+    ClusterConfig {
+        name: Arc::clone(&config.node.name),
+        address,
+        zone: Arc::clone(&config.node.zone),
+        weight: u16::try_from(config.node.weight).unwrap_or(u16::MAX),
+        join: crate::cluster::resolve(&config.cluster.join),
+        seed: entropy(front.clock),
+        fresh_id: NodeId(entropy(front.clock)),
+        wall_ms: front.clock.wall().0.max(0).unsigned_abs(),
+    }
+}
+
+/// Looks the names of others up again for as long as nobody has answered.
+async fn find_others(join: Vec<Address>, front: Arc<Front>, queue: SyncSender<Message>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let is_alone = front
+            .view
+            .load()
+            .fleet()
+            .is_none_or(|fleet| fleet.seen_of_known().0 <= 1);
+        if !is_alone {
+            continue;
+        }
+        let names = join.clone();
+        let found = tokio::task::spawn_blocking(move || crate::cluster::resolve(&names)).await;
+        if let Ok(found) = found {
+            let _ = queue.try_send(Message::Found(found));
+        }
+    }
+}
+
 fn driver(
     config: &Config,
     options: &RunOptions,
     limits: &Limits,
     front: &Arc<Front>,
-    queue: SyncSender<Message>,
-    database: redb::Database,
-    records: Vec<health::Record>,
+    (queue, ending): (SyncSender<Message>, Arc<OnceLock<Ending>>),
+    (cluster, seat): (Option<Transport>, Option<ClusterConfig>),
+    (database, records): (redb::Database, Vec<health::Record>),
 ) -> Result<Driver, RunError> {
+    let is_clustered = cluster.is_some();
     let node = Node::new(health::Config {
         in_flight_max: limits.in_flight,
-        fresh_origin: fresh_origin(front.clock),
+        fresh_origin: Origin(entropy(front.clock)),
+        cluster: seat,
         ..health::Config::default()
     })
     .map_err(|error| RunError::Machine(error.to_string()))?;
@@ -264,7 +362,7 @@ fn driver(
     let disk = Disk::start(&options.data_dir(), database, move |batch| {
         drop(from_disk.send(Message::Persisted(batch)))
     });
-    let targets = if options.config.is_some() {
+    let targets = if options.config.is_some() || is_clustered {
         config.targets.clone()
     } else {
         vec![itself(front)]
@@ -277,6 +375,8 @@ fn driver(
         workers,
         shared,
         disk,
+        cluster,
+        ending,
         config_path,
     };
     Ok(Driver::new(parts, records, targets))
@@ -298,10 +398,10 @@ fn itself(front: &Front) -> Arc<Definition> {
     })
 }
 
-/// A random origin: the standard library's hash keys are the machine's entropy, without unsafe.
-fn fresh_origin(clock: Clock) -> Origin {
+/// A random number: the standard library's hash keys are the machine's entropy, without unsafe.
+fn entropy(clock: Clock) -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    Origin(RandomState::new().hash_one(clock.wall().0))
+    RandomState::new().hash_one(clock.wall().0)
 }
 
 /// The signals that a node listens to.
@@ -325,7 +425,7 @@ impl Signals {
     }
 
     /// Returns at SIGTERM or SIGINT; SIGHUP reloads.
-    async fn wait_for_end(mut self, queue: &SyncSender<Message>) {
+    async fn wait_for_end(&mut self, queue: &SyncSender<Message>) {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => while queue.try_send(Message::Reload).is_err() {

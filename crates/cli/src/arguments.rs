@@ -104,6 +104,15 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Have the node give all its targets to the others, and go on; needs the token
+    Drain,
+    /// Have the node hand everything over, say farewell and end; needs the token
+    Leave,
+    /// Have a dead member taken out for good; needs the token
+    Forget {
+        /// The member's name
+        member: String,
+    },
     /// Print a fresh key for a cluster, as one line of its key file
     Keygen,
     /// Print completions for a shell
@@ -150,9 +159,7 @@ pub(crate) struct Run {
     pub(crate) cluster_listen: Option<SocketAddr>,
 
     /// Where other nodes may be found; goes before the config
-    // Waits for `agent::config::IS_CLUSTERED`: then `skip` becomes
-    // `long, value_name = "HOST:PORT", value_delimiter = ','`, and `--join` leaves `later.rs`.
-    #[arg(skip)]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     pub(crate) join: Vec<Address>,
 
     /// The node's name; goes before the config

@@ -6,8 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::out;
 
-const VERBS: [&str; 5] = ["simulate", "silence", "drain", "leave", "forget"];
-const FLAGS: [&str; 1] = ["--join"];
+const VERBS: [&str; 2] = ["simulate", "silence"];
 
 /// Prints why the arguments were not taken, or the help that was asked for.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
@@ -19,16 +18,13 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// The verb or flag of a later version that was asked for.
+/// The verb of a later version that was asked for.
 fn named(error: &clap::Error) -> Option<&'static str> {
-    let (kind, names): (_, &[&str]) = match error.kind() {
-        ErrorKind::InvalidSubcommand => (ContextKind::InvalidSubcommand, &VERBS),
-        ErrorKind::UnknownArgument => (ContextKind::InvalidArg, &FLAGS),
-        _ => return None,
-    };
-    let Some(ContextValue::String(given)) = error.get(kind) else {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand) else {
         return None;
     };
-    let given = given.split(['=', ' ']).next().unwrap_or(given);
-    names.iter().find(|name| **name == given).copied()
+    VERBS.into_iter().find(|verb| verb == given)
 }

@@ -12,6 +12,7 @@ mod explain;
 mod failure;
 mod keygen;
 mod later;
+mod leave;
 mod logs;
 mod manual;
 mod members;
@@ -59,6 +60,9 @@ fn perform(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Verb::Events(events) => events::events(&node()?, events),
         Verb::Explain { target, json } => explain::explain(&node()?, target, *json),
         Verb::Reload { json } => reload::reload(&node()?, *json),
+        Verb::Drain => leave::drain(&node()?),
+        Verb::Leave => leave::leave(&node()?),
+        Verb::Forget { member } => leave::forget(&node()?, member),
         Verb::Keygen => Ok(keygen::keygen()),
         Verb::Completions { shell } => Ok(manual::completions(*shell)),
         Verb::Man => manual::man(),

@@ -4,10 +4,12 @@
 //! emitted only once [`Input::Persisted`] has said that the write is down: views, events and
 //! answers never run ahead of the disk.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, Slot, Ticket, Time, Version, Wall};
+use base::{Duration, Slot, Ticket, Time, Version, Wall, Way};
 
+use crate::cluster::Notice;
 use crate::definition::Definition;
 use crate::outcome::Finding;
 use crate::status::{State, Transition};
@@ -29,6 +31,17 @@ pub enum Input {
     Delete(Request, Arc<str>),
     /// A probe came back.
     Probed(Probed),
+    /// Bytes came from another node, opened. For a stream, the address is the cluster address
+    /// that the peer named, not the port that it called from.
+    Received(SocketAddr, Way, Vec<u8>),
+    /// Other nodes may be found at these addresses too.
+    Join(Vec<SocketAddr>),
+    /// Give all targets to others, and go on checking until they have them.
+    Drain(Request),
+    /// Drain, then say farewell; [`Output::Left`] follows, at the latest after so long.
+    Leave(Duration),
+    /// An operator takes a dead member out for good.
+    Forget(Request, Arc<str>),
     /// This batch, and with it all earlier ones, is on disk.
     Persisted(Batch),
     /// The deadline has come.
@@ -68,6 +81,19 @@ pub enum Output {
     Event(Event),
     /// What readers see from now on.
     View(Arc<View>),
+    /// Send this to another node. A stream that can't be opened is no error.
+    Send(SocketAddr, Way, Vec<u8>),
+    /// People should be told.
+    Notice(Notice),
+    /// Another live node has this node's name; this process must end.
+    Refused {
+        /// The name.
+        name: Arc<str>,
+        /// Where the other one is.
+        at: SocketAddr,
+    },
+    /// The farewell was heard, or there was nobody to hear it: the process may end.
+    Left,
 }
 
 /// Names a request through the API until it is answered.
@@ -89,6 +115,10 @@ pub enum Answer {
     FromFile,
     /// The node holds as many targets as it may.
     Full,
+    /// It will be done.
+    Accepted,
+    /// The node is alone: there is nobody to give anything to, and nobody to forget.
+    NoCluster,
 }
 
 /// A probe to start.
@@ -134,6 +164,10 @@ pub enum Key {
     Status(Arc<str>),
     /// A definition made through the API.
     Definition(Arc<str>),
+    /// The node's id, and the members that it knew.
+    Members,
+    /// A record of the replicated store.
+    Store(Vec<u8>),
 }
 
 /// One record on disk.
@@ -191,6 +225,6 @@ pub struct Explanation {
     pub window: u64,
     /// Whether a probe is under way.
     pub in_flight: bool,
-    /// When the next check is due; `None` when paused.
+    /// When the next check is due; `None` when paused, or checked elsewhere.
     pub next_due: Option<Time>,
 }

@@ -7,7 +7,9 @@
 
 mod catalogue;
 mod clock;
+mod cluster;
 mod definition;
+mod fleet;
 mod input;
 mod node;
 mod outcome;
@@ -26,16 +28,18 @@ pub mod owners {
     pub use ownership::{Member, Standing, WEIGHT_MAX, order};
 }
 
+pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE};
 pub use definition::{
     Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
     HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,
     decode as decode_definition, encode as encode_definition,
 };
+pub use fleet::{Fleet, Freshness, Seat, Votes};
 pub use input::{
     Answer, Batch, Check, Diff, Event, Explanation, Input, Key, Output, Probed, Record, Request,
     Write,
 };
-pub use node::{Config, ConfigError, Node, Tally};
+pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
 pub use status::{State, Status, Transition};
 pub use view::{Counts, Row, Source, View};

@@ -5,6 +5,10 @@
 //! and per beat does not grow with their number.
 //! Does not know sockets, disks, YAML or HTTP.
 
+mod catalog;
+mod confirm;
+mod joined;
+mod ownership;
 mod targets;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -15,6 +19,7 @@ use thiserror::Error;
 
 use crate::catalogue::Catalogue;
 use crate::clock::NodeClock;
+use crate::cluster::{ClusterConfig, ClusterError, Dropped, Stamp};
 use crate::definition::Rule;
 use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
 use crate::outcome::{Finding, Reason};
@@ -23,8 +28,10 @@ use crate::record;
 use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
+
 use crate::verdict::{self, Balance, Counters, Uplink};
 use crate::view::{Counts, Row, View};
+use joined::Joined;
 
 /// What a node must be told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +45,33 @@ pub struct Config {
     pub fresh_origin: Origin,
     /// How often readers may see a new view while nobody waits for one. Default 50 ms.
     pub view_every: Duration,
+    /// The node's place among others; `None` for a node alone.
+    pub cluster: Option<ClusterConfig>,
+    /// A rule that is broken on purpose, for tests of tests.
+    #[doc(hidden)]
+    pub mutation: Option<Mutation>,
+}
+
+/// Rules that tests break to see that somebody notices.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutation {
+    /// Siblings of a status are never made one.
+    NoCollapse,
+    /// `down` is written without asking.
+    VotesIgnored,
+    /// Who says nothing agrees.
+    SilenceAgrees,
+    /// A new owner takes the counters' streak for a verdict.
+    StreakInventsDown,
+    /// Beats that were missed in a pause are made up for.
+    BurstAfterPause,
+    /// A pending verdict does not hold the mark back.
+    MarkIgnoresPending,
+    /// A new owner starts a beat of its own.
+    TakeoverWithoutPhase,
+    /// A boot makes a new revision whatever the cluster has.
+    BootOverrules,
 }
 
 impl Default for Config {
@@ -47,16 +81,21 @@ impl Default for Config {
             targets_max: 1_000_000,
             fresh_origin: Origin(1),
             view_every: Duration::from_millis(50),
+            cluster: None,
+            mutation: None,
         }
     }
 }
 
 /// A config that no node can work with. Nothing was made.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ConfigError {
     /// No check could ever start.
     #[error("in_flight_max is 0; give the process more file descriptors")]
     NoRoom,
+    /// The node's place among others can't be.
+    #[error("{0}")]
+    Cluster(#[from] ClusterError),
 }
 
 /// What a node counts of its own work.
@@ -74,6 +113,8 @@ pub struct Tally {
     pub dropped: u64,
     /// Records at boot that could not be read; their targets start anew.
     pub unreadable: u64,
+    /// Probes made because another node asked.
+    pub opinions: u64,
 }
 
 /// How long a change of counters may wait for the disk when nothing else is written.
@@ -109,6 +150,8 @@ pub struct Node {
     is_booting: bool,
     is_stopping: bool,
     tally: Tally,
+    /// The node's part in a cluster, once its disk was read; `None` on a node alone.
+    joined: Option<Box<Joined>>,
     outputs: VecDeque<Output>,
 }
 
@@ -132,6 +175,24 @@ struct Hot {
     /// The last beat came while its check was under way.
     owed: bool,
     soft: bool,
+    /// Why it is checked here.
+    role: Role,
+    /// When it was last at rest, for the owner's promise.
+    stamp: Stamp,
+}
+
+/// Why a target is checked on this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Role {
+    /// It is not.
+    #[default]
+    None,
+    /// It is this node's: its verdicts are written.
+    Owner,
+    /// It was this node's until a moment ago; the new owner may not know it yet.
+    Leaver,
+    /// Its owner is suspected, and this node is next.
+    Shadow,
 }
 
 impl Node {
@@ -139,6 +200,9 @@ impl Node {
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         if config.in_flight_max == 0 {
             return Err(ConfigError::NoRoom);
+        }
+        if let Some(cluster) = &config.cluster {
+            cluster.check()?;
         }
         let version = Version {
             origin: config.fresh_origin,
@@ -167,6 +231,7 @@ impl Node {
             is_booting: false,
             is_stopping: false,
             tally: Tally::default(),
+            joined: None,
             outputs: VecDeque::new(),
         })
     }
@@ -176,17 +241,28 @@ impl Node {
         self.now = self.now.max(now);
         match input {
             // Whoever asks now is told nothing: it would not be on disk before the end.
-            Input::Load(..) | Input::Put(..) | Input::Delete(..) if self.is_stopping => {}
+            Input::Load(..)
+            | Input::Put(..)
+            | Input::Delete(..)
+            | Input::Drain(..)
+            | Input::Forget(..)
+                if self.is_stopping => {}
             Input::Restored(records) => self.restore(records),
             Input::WallClock(wall) => self.hear_clock(wall),
             Input::Load(source, definitions) => self.load(source, definitions),
             Input::Put(request, definition) => self.put(request, definition),
             Input::Delete(request, name) => self.delete(request, &name),
             Input::Probed(probed) => self.probed(probed),
-            Input::Persisted(batch) => self.staging.persisted(batch),
+            Input::Persisted(batch) => self.persisted(batch),
+            Input::Received(from, way, bytes) => self.received(from, way, &bytes),
+            Input::Join(addresses) => self.join(addresses),
+            Input::Drain(request) => self.drain_away(request),
+            Input::Leave(within) => self.leave(within),
+            Input::Forget(request, name) => self.forget(request, &name),
             Input::Tick => {}
             Input::Stop => self.stop(),
         }
+        self.turn_together();
         self.retime();
         if !self.is_stopping {
             self.beat();
@@ -216,7 +292,8 @@ impl Node {
         let start = if self.is_stopping { None } else { starts() };
         let view = self.staging.is_ready().then_some(self.view_at);
         let soft = (!self.soft.is_empty()).then_some(self.soft_at);
-        [start, view, soft].into_iter().flatten().min()
+        let joined = self.joined.as_ref().and_then(|joined| joined.deadline());
+        [start, view, soft, joined].into_iter().flatten().min()
     }
 
     /// What readers see.
@@ -235,6 +312,13 @@ impl Node {
         }
     }
 
+    /// What was dropped of what other nodes sent.
+    #[must_use]
+    pub fn dropped(&self) -> Dropped {
+        let joined = self.joined.as_ref();
+        joined.map_or_else(Dropped::default, |joined| joined.cluster.dropped())
+    }
+
     /// A target's verdict in the making; `None` if the slot is empty.
     #[must_use]
     pub fn explain(&self, slot: Slot) -> Option<Explanation> {
@@ -250,7 +334,8 @@ impl Node {
             successes: hot.counters.successes,
             window: hot.counters.window,
             in_flight: hot.in_flight,
-            next_due: (hot.counters.state != State::Paused).then(|| self.clock.time(next)),
+            next_due: (hot.counters.state != State::Paused && hot.role != Role::None)
+                .then(|| self.clock.time(next)),
         })
     }
 
@@ -278,7 +363,8 @@ impl Node {
         }
         while let Some((slot, due)) = self.pace.release(self.now) {
             let hot = &mut self.hot[slot.index()];
-            let is_asked = hot.is_live && hot.counters.state != State::Paused;
+            let is_checked = hot.is_live && hot.role != Role::None;
+            let is_asked = is_checked && hot.counters.state != State::Paused;
             if std::mem::take(&mut hot.waits) && is_asked && !hot.in_flight {
                 self.start(slot, due.unwrap_or(self.now));
             }
@@ -287,7 +373,9 @@ impl Node {
 
     fn due(&mut self, slot: Slot, due: Time) {
         let hot = &mut self.hot[slot.index()];
-        if hot.in_flight {
+        if hot.role == Role::None {
+            // Its beat leaves the schedule with this input.
+        } else if hot.in_flight {
             hot.owed = true;
             self.tally.skipped += 1;
         } else if hot.was_checked && self.now.since(hot.last_start) < hot.interval / 2 {
@@ -323,6 +411,9 @@ impl Node {
     fn probed(&mut self, probed: Probed) {
         let slot = probed.slot;
         self.pace.ended();
+        if self.is_opinion(&probed) {
+            return;
+        }
         self.count(probed);
         self.redeem(slot);
     }
@@ -373,9 +464,12 @@ impl Node {
             Finding::Inconclusive(_) => return,
         };
         let before = hot.counters;
-        if let Some(state) = hot.counters.step(hot.rule, passed) {
+        let next = hot.counters.step(hot.rule, passed);
+        if self.joined.is_some() {
+            self.conclude(probed.slot, before, next, (reason, probed.detail));
+        } else if let Some(state) = next {
             self.change(probed.slot, state, reason, probed.detail);
-        } else if hot.counters != before {
+        } else if self.hot[probed.slot.index()].counters != before {
             self.soften(probed.slot);
         }
     }
@@ -390,8 +484,17 @@ impl Node {
         }
     }
 
+    fn row(&self, slot: Slot) -> &Arc<Row> {
+        self.rows[slot.index()]
+            .as_ref()
+            .expect("a live slot has a row")
+    }
+
     /// Writes a new state down; readers see it once the disk has it.
     fn change(&mut self, slot: Slot, to: State, reason: Reason, detail: Option<Arc<str>>) {
+        if self.joined.is_some() {
+            return self.declare(slot, to, reason, detail);
+        }
         let row = self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row");
@@ -435,6 +538,9 @@ impl Node {
 
     /// Writes counters that changed without a change of state, all in one batch.
     fn flush_counters(&mut self) {
+        if self.joined.is_some() {
+            return self.tell_standbys();
+        }
         if self.soft.is_empty() || self.now < self.soft_at {
             return;
         }
@@ -452,6 +558,9 @@ impl Node {
     }
 
     fn seal(&mut self) {
+        if self.joined.is_some() {
+            return self.seal_together();
+        }
         if self.version != self.written && !self.staging.open.writes.is_empty() {
             let value = record::encode_version(self.version);
             self.staging
@@ -471,3 +580,5 @@ impl Node {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together;

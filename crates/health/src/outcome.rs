@@ -175,6 +175,8 @@ pub enum Reason {
     Unexpected,
     /// The probe can't be made as it is defined: a secret, file or pattern can't be read here.
     Unable,
+    /// The owner sees it fail, and too few others could say the same.
+    Unconfirmed,
 }
 
 impl Reason {
@@ -208,7 +210,8 @@ impl Reason {
             | Self::TlsHandshake
             | Self::Denied
             | Self::Unexpected
-            | Self::Unable => self.words().replace(' ', "_"),
+            | Self::Unable
+            | Self::Unconfirmed => self.words().replace(' ', "_"),
         }
     }
 
@@ -251,6 +254,7 @@ impl Reason {
             Self::Denied => "address denied",
             Self::Unexpected => "unexpected answer",
             Self::Unable => "unable to probe",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 
@@ -295,6 +299,7 @@ impl Reason {
             Self::Denied => (24, 0),
             Self::Unexpected => (25, 0),
             Self::Unable => (26, 0),
+            Self::Unconfirmed => (27, 0),
         };
         kind | (argument << 8)
     }
@@ -334,6 +339,7 @@ impl Reason {
             24 => Self::Denied,
             25 => Self::Unexpected,
             26 => Self::Unable,
+            27 => Self::Unconfirmed,
             _ => Self::None,
         }
     }
@@ -382,7 +388,7 @@ mod tests {
     use super::*;
 
     fn every_reason() -> Vec<Reason> {
-        let mut all: Vec<Reason> = (0..=26).map(Reason::from_stored).collect();
+        let mut all: Vec<Reason> = (0..=27).map(Reason::from_stored).collect();
         all.extend(Phase::ALL.map(Reason::Timeout));
         all.extend([Reason::Status(200), Reason::Status(503)]);
         all

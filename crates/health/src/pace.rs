@@ -110,6 +110,11 @@ impl Pace {
         Some(self.filled + Duration::from_micros((lacking * 1_000_000).div_ceil(self.gain())))
     }
 
+    /// How many checks a second the schedule asks for.
+    pub(crate) const fn per_second(&self) -> u64 {
+        self.steady / 1_000_000
+    }
+
     /// How many checks wait.
     pub(crate) fn waiting(&self) -> usize {
         self.due.len() + self.first.len()

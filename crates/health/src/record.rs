@@ -29,8 +29,8 @@ pub(crate) fn decode_version(bytes: &[u8]) -> Result<Version, DecodeError> {
     Ok(version)
 }
 
-pub(crate) fn encode_status(status: &Status, counters: &Counters) -> Vec<u8> {
-    let mut w = Writer::new();
+/// A status as tagged fields, 1 to 6; 7 and 8 are free for whoever adds to it.
+pub(crate) fn put_status(w: &mut Writer, status: &Status) {
     w.field_number(1, state_number(status.state));
     w.field(2, |w| w.signed(status.since.0));
     w.field_number(3, u64::from(status.transition));
@@ -41,6 +41,11 @@ pub(crate) fn encode_status(status: &Status, counters: &Counters) -> Vec<u8> {
     for transition in &status.recent {
         w.field(6, |w| put_transition(w, transition));
     }
+}
+
+pub(crate) fn encode_status(status: &Status, counters: &Counters) -> Vec<u8> {
+    let mut w = Writer::new();
+    put_status(&mut w, status);
     w.field(7, |w| {
         w.number(u64::from(counters.failures));
         w.number(u64::from(counters.successes));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base::{Slot, Version};
 
+use crate::fleet::{Fleet, Owned};
 use crate::input::{Answer, Batch, Diff, Event, Output, Request, Write};
 use crate::view::{Row, Source, View};
 
@@ -22,6 +23,8 @@ pub(crate) struct Stage {
     pub(crate) events: Vec<Event>,
     pub(crate) answers: Vec<(Request, Answer)>,
     pub(crate) loaded: Vec<(Source, Diff)>,
+    pub(crate) owners: Vec<(Slot, Owned)>,
+    pub(crate) fleet: Option<Arc<Fleet>>,
     pub(crate) writes: Vec<Write>,
     pub(crate) urgent: bool,
 }
@@ -33,6 +36,8 @@ impl Stage {
             events,
             answers,
             loaded,
+            owners,
+            fleet,
             writes,
             urgent: _,
         } = self;
@@ -40,11 +45,13 @@ impl Stage {
             && events.is_empty()
             && answers.is_empty()
             && loaded.is_empty()
+            && owners.is_empty()
+            && fleet.is_none()
             && writes.is_empty()
     }
 
     /// Whether somebody waits for it, so that the view must not be held back.
-    fn is_awaited(&self) -> bool {
+    pub(crate) fn is_awaited(&self) -> bool {
         !self.answers.is_empty() || !self.loaded.is_empty()
     }
 
@@ -53,6 +60,8 @@ impl Stage {
         self.events.extend(later.events);
         self.answers.extend(later.answers);
         self.loaded.extend(later.loaded);
+        self.owners.extend(later.owners);
+        self.fleet = later.fleet.or(self.fleet.take());
     }
 }
 
@@ -136,8 +145,17 @@ impl Staging {
     /// Makes what is ready visible.
     pub(crate) fn show(&mut self, outputs: &mut VecDeque<Output>) {
         let ready = std::mem::take(&mut self.ready);
-        if !ready.changes.is_empty() || self.view.version != self.ready_version {
-            self.view = Arc::new(self.view.with(self.ready_version, ready.changes));
+        let is_other = !ready.changes.is_empty()
+            || !ready.owners.is_empty()
+            || ready.fleet.is_some()
+            || self.view.version != self.ready_version;
+        if is_other {
+            let view = self.view.with(self.ready_version, ready.changes);
+            let view = view.with_owners(ready.owners);
+            self.view = Arc::new(match ready.fleet {
+                Some(fleet) => view.with_fleet(fleet),
+                None => view,
+            });
             outputs.push_back(Output::View(Arc::clone(&self.view)));
         }
         outputs.extend(ready.events.into_iter().map(Output::Event));

@@ -51,6 +51,18 @@ impl Counters {
         next
     }
 
+    /// Counts a failure that would make it down, while that waits for others to confirm it.
+    pub(crate) fn held(mut self, rule: Rule) -> Self {
+        self.failures = self.failures.saturating_add(1).max(rule.fall);
+        self.window = window(self.window, rule, false);
+        self
+    }
+
+    /// Whether no verdict is in the making.
+    pub(crate) const fn is_at_rest(self) -> bool {
+        self.failures == 0 && self.successes == 0
+    }
+
     fn while_down(&mut self, rule: Rule, passed: bool) -> Option<State> {
         self.successes = if passed { self.successes + 1 } else { 0 };
         (self.successes >= rule.rise).then_some(State::Up)
@@ -63,10 +75,7 @@ impl Counters {
             self.failures.saturating_add(1)
         };
         let windowed = rule.of > rule.fall;
-        if windowed {
-            self.window =
-                (self.window << 1 | u64::from(!passed)) & (u64::MAX >> (64 - rule.of.min(64)));
-        }
+        self.window = window(self.window, rule, passed);
         let fell = self.failures >= rule.fall
             || windowed && self.window.count_ones() >= u32::from(rule.fall);
         match (self.state, passed) {
@@ -74,6 +83,14 @@ impl Counters {
             _ if fell => Some(State::Down),
             _ => None,
         }
+    }
+}
+
+fn window(window: u64, rule: Rule, passed: bool) -> u64 {
+    if rule.of > rule.fall {
+        (window << 1 | u64::from(!passed)) & (u64::MAX >> (64 - rule.of.min(64)))
+    } else {
+        window
     }
 }
 

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use base::{Slot, Version};
+use base::{Slot, Time, Version};
 
 use crate::definition::Definition;
+use crate::fleet::{Fleet, Freshness, Owned, Votes, stale_after};
 use crate::status::{State, Status};
 
 /// Where a definition comes from.
@@ -44,6 +45,8 @@ pub struct Row {
     pub shadowed: bool,
     /// What its outcomes add up to; never ahead of the disk.
     pub status: Status,
+    /// What others saw when the last verdict was made; `None` when nobody was asked.
+    pub votes: Option<Arc<Votes>>,
 }
 
 impl Row {
@@ -118,6 +121,9 @@ pub struct View {
     chunks: Vec<Chunk>,
     by_name: Arc<[Slot]>,
     counts: Counts,
+    /// Empty on a node alone.
+    owners: Vec<Arc<[Owned; CHUNK]>>,
+    fleet: Option<Arc<Fleet>>,
 }
 
 impl View {
@@ -129,6 +135,8 @@ impl View {
             chunks: Vec::new(),
             by_name: Arc::new([]),
             counts: Counts::default(),
+            owners: Vec::new(),
+            fleet: None,
         }
     }
 
@@ -158,6 +166,71 @@ impl View {
                 .partition_point(|&slot| self.at(slot).name() <= after)
         });
         self.by_name[from..].iter().map(|&slot| self.at(slot))
+    }
+
+    /// The cluster; `None` on a node alone.
+    #[must_use]
+    pub const fn fleet(&self) -> Option<&Arc<Fleet>> {
+        self.fleet.as_ref()
+    }
+
+    /// A target's owner and its standbys, best first; empty on a node alone.
+    pub fn owners(&self, slot: Slot) -> impl Iterator<Item = &Arc<str>> {
+        let fleet = self.fleet.as_ref();
+        let three = self.owned(slot).three;
+        three.into_iter().filter_map(move |at| fleet?.name(at))
+    }
+
+    /// How fresh what this view says of a target is; `None` on a node alone, which knows itself.
+    #[must_use]
+    pub fn freshness(&self, row: &Row, now: Time) -> Option<Freshness> {
+        let fleet = self.fleet.as_ref()?;
+        let owned = self.owned(row.slot);
+        let definition = &row.definition;
+        let is_owned = fleet
+            .name(owned.three[0])
+            .is_some_and(|name| fleet.lives(name));
+        if row.status.state == State::Paused {
+            return Some(Freshness {
+                checked: None,
+                is_stale: false,
+                is_owned,
+            });
+        }
+        // A target that has no status yet has not been checked, whatever its owner promises.
+        let is_known = row.status.transition > 0;
+        let promised = fleet.promise(owned, row.name(), definition.interval);
+        let checked = promised.filter(|_| is_known).map(|promised| promised.at);
+        let most = stale_after(definition.interval, definition.timeout);
+        let is_fresh = checked.is_some_and(|checked| now.since(checked) <= most);
+        Some(Freshness {
+            checked,
+            is_stale: !is_fresh,
+            is_owned,
+        })
+    }
+
+    pub(crate) fn owned(&self, slot: Slot) -> Owned {
+        let chunk = self.owners.get(slot.index() / CHUNK);
+        chunk.map_or_else(Owned::default, |chunk| chunk[slot.index() % CHUNK])
+    }
+
+    /// This view with other owners. Touched chunks are copied once.
+    pub(crate) fn with_owners(mut self, changes: impl IntoIterator<Item = (Slot, Owned)>) -> Self {
+        for (slot, owned) in changes {
+            let (chunk, at) = (slot.index() / CHUNK, slot.index() % CHUNK);
+            while self.owners.len() <= chunk {
+                self.owners.push(Arc::new([Owned::default(); CHUNK]));
+            }
+            Arc::make_mut(&mut self.owners[chunk])[at] = owned;
+        }
+        self
+    }
+
+    /// This view of another state of the cluster.
+    pub(crate) fn with_fleet(mut self, fleet: Arc<Fleet>) -> Self {
+        self.fleet = Some(fleet);
+        self
     }
 
     /// How many targets there are.
@@ -261,6 +334,7 @@ mod tests {
             source: Source::File,
             shadowed: false,
             status,
+            votes: None,
         };
         (Slot(slot), Some(Arc::new(row)))
     }

@@ -7,14 +7,14 @@
 //! Scuttlebutt's rule (van Renesse 2008), which loses writes: see docs/store.md.
 //! Does not know datagrams from streams, except for where they fit.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use base::wire::Writer;
 use base::{Duration, NodeId, Origin, Time, Way, hash64};
 
 use crate::message::{DecodeError, Marker, Message, Sent, Vector, put_seen, size_of};
 use crate::table::At;
-use crate::{Known, Mark, Mutation, Output, Seen, Slot, Store, record};
+use crate::{Known, Mark, Mutation, Output, Seen, Slot, Store};
 
 /// Bytes of one part on a stream.
 const PART: usize = 64 << 10;
@@ -38,12 +38,27 @@ pub(crate) struct Peer {
     receiving: Option<Receiving>,
 }
 
+/// What a peer said it has seen, and of which origins it has forgotten all but that.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Has {
+    pub(crate) seen: BTreeMap<Slot, Seen>,
+    closed: BTreeSet<Slot>,
+}
+
+impl Has {
+    /// Up to where the peer has missed nothing.
+    fn reach(&self, slot: Slot) -> u64 {
+        let is_closed = self.closed.contains(&slot);
+        let seen = self.seen.get(&slot);
+        seen.map_or(0, |s| if is_closed { s.last() } else { s.prefix() })
+    }
+}
+
 /// An exchange on its way to a peer.
 #[derive(Clone, Debug)]
 struct Sending {
     exchange: u32,
-    /// What the peer said it has.
-    has: BTreeMap<Slot, Seen>,
+    has: Has,
     /// What is still to be sent.
     queue: VecDeque<(At, Slot, u64)>,
     /// What was looked through so far: what comes later is sent before the marker.
@@ -78,6 +93,9 @@ impl Store {
         self.frontier = frontier.into_iter().filter(|id| *id != me).collect();
         let known = |id: &NodeId| self.live.contains(id) || self.frontier.contains(id);
         self.peers.retain(|id, _| known(id));
+        for (id, peer) in &mut self.peers {
+            peer.is_met &= self.live.contains(id);
+        }
         // Whoever is new is asked at once: it may know what this node lacks, or lack it.
         let hash = self.hash();
         for id in fresh.into_iter().take(if is_first { 3 } else { 1 }) {
@@ -122,17 +140,32 @@ impl Store {
         let mut sum = 0_u64;
         for (origin, slot) in &self.slots {
             let known = &self.known[usize::from(*slot)];
+            let claim = self.claim(known);
             let mut w = Writer::new();
             w.raw(&origin.0.to_le_bytes());
             match &known.closed {
-                Some(all) => {
+                Some(all) if all.covers(claim) => {
                     w.raw(&[u8::MAX]);
                     put_seen(&mut w, all);
                 }
-                None if self.claim(known).last() == 0 => continue,
-                None => put_seen(&mut w, self.claim(known)),
+                _ if claim.last() == 0 => continue,
+                _ => put_seen(&mut w, claim),
             }
             sum = sum.wrapping_add(hash64(&w.finish()));
+        }
+        sum
+    }
+
+    /// One number over all that is closed; 0 for nothing.
+    pub(crate) fn closings(&self) -> u64 {
+        let mut sum = 0_u64;
+        for known in &self.known {
+            if let Some(all) = known.retired.as_ref().filter(|_| known.is_closed()) {
+                let mut w = Writer::new();
+                w.raw(&known.origin.0.to_le_bytes());
+                put_seen(&mut w, all);
+                sum = sum.wrapping_add(hash64(&w.finish()));
+            }
         }
         sum
     }
@@ -172,9 +205,10 @@ impl Store {
             Message::More(exchange, next) => self.more(from, exchange, next),
             Message::News {
                 ack,
+                closings,
                 floors,
                 entries,
-            } => self.hear(from, ack, floors, &entries),
+            } => self.hear(from, ack, closings, floors, &entries),
             Message::Ack(origin, seen) => self.acknowledged(from, origin, seen),
         }
         if !self.live.contains(&from) && !self.frontier.contains(&from) {
@@ -201,7 +235,7 @@ impl Store {
         self.met(from);
     }
 
-    fn met(&mut self, from: NodeId) {
+    pub(crate) fn met(&mut self, from: NodeId) {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.is_met = true;
         }
@@ -256,39 +290,20 @@ impl Store {
     /// A peer has said what it has: whoever has more sends it.
     fn compare(&mut self, from: NodeId, exchange: u32, answer: bool, vector: &Vector) {
         let has = self.by_slot(vector);
-        let closed: BTreeMap<Origin, &Seen> =
-            vector.retired.iter().map(|(o, all)| (*o, all)).collect();
-        let lacks = self.slots.values().any(|&slot| {
-            let known = &self.known[usize::from(slot)];
-            match &known.retired {
-                Some(mine) => closed
-                    .get(&known.origin)
-                    .is_none_or(|all| !all.covers(mine)),
-                None => !has
-                    .get(&slot)
-                    .cloned()
-                    .unwrap_or_default()
-                    .covers(&known.seen),
-            }
-        });
-        let knows_more = has.iter().any(|(slot, seen)| {
-            let known = &self.known[usize::from(*slot)];
-            known.retired.is_none() && !known.seen.covers(seen)
-        }) || closed.iter().any(|(origin, all)| {
-            let slot = self.slots.get(origin);
-            let mine = slot.and_then(|&slot| self.known[usize::from(slot)].retired.as_ref());
-            mine.is_none_or(|mine| !mine.covers(all))
-        });
-        self.peer_claims(from, has.clone());
+        let nothing = Seen::default();
+        let (mut lacks, mut knows_more) = (false, false);
+        for (slot, known) in (0..).zip(&self.known) {
+            let theirs = has.seen.get(&slot).unwrap_or(&nothing);
+            let (covers, is_covered) = (known.seen.covers(theirs), theirs.covers(&known.seen));
+            let (here, there) = (known.is_closed(), has.closed.contains(&slot));
+            lacks |= !is_covered || (covers && here && !there);
+            knows_more |= !covers || (is_covered && there && !here);
+        }
+        self.peer_claims(from, has.seen.clone());
         if !knows_more {
             self.met(from);
         }
         if lacks {
-            let mut has = has;
-            for (origin, _) in &vector.retired {
-                // Nothing of a closed origin is sent or missed.
-                has.insert(self.slot(*origin), Seen::up_to(u64::MAX));
-            }
             self.begin(from, exchange, has);
         }
         if answer && knows_more {
@@ -296,15 +311,21 @@ impl Store {
         }
     }
 
-    fn by_slot(&mut self, vector: &Vector) -> BTreeMap<Slot, Seen> {
-        let named = vector.seen.iter();
-        named
-            .map(|(origin, seen)| (self.slot(*origin), seen.clone()))
-            .collect()
+    pub(crate) fn by_slot(&mut self, vector: &Vector) -> Has {
+        let mut has = Has::default();
+        for (origin, seen) in &vector.seen {
+            has.seen.insert(self.slot(*origin), seen.clone());
+        }
+        for (origin, all) in &vector.retired {
+            let slot = self.slot(*origin);
+            has.seen.insert(slot, all.clone());
+            has.closed.insert(slot);
+        }
+        has
     }
 
     /// Starts to send everything that a peer lacks.
-    fn begin(&mut self, to: NodeId, exchange: u32, has: BTreeMap<Slot, Seen>) {
+    fn begin(&mut self, to: NodeId, exchange: u32, has: Has) {
         let resets = self.has_missed(&has);
         let mut sending = Sending {
             exchange,
@@ -321,18 +342,15 @@ impl Store {
     }
 
     /// Whether who has seen only this has missed something that was forgotten here.
-    fn has_missed(&self, has: &BTreeMap<Slot, Seen>) -> bool {
-        let is_missed = |(slot, known): (Slot, &Known)| {
-            let prefix = has.get(&slot).map_or(0, Seen::prefix);
-            prefix < known.floor
-        };
+    fn has_missed(&self, has: &Has) -> bool {
+        let is_missed = |(slot, known): (Slot, &Known)| has.reach(slot) < known.floor;
         self.config.mutation != Some(Mutation::FloorIgnored)
             && (0..).zip(&self.known).any(is_missed)
     }
 
     /// The highest number on which something was forgotten, of every origin that is not closed.
     pub(crate) fn floors(&self) -> Vec<(Origin, u64)> {
-        self.floors_of(|known| known.retired.is_none())
+        self.floors_of(|known| !known.is_closed())
     }
 
     fn floors_of(&self, counts: impl Fn(&Known) -> bool) -> Vec<(Origin, u64)> {
@@ -344,9 +362,9 @@ impl Store {
     fn look(&self, sending: &mut Sending) {
         let nothing = Seen::default();
         let mut lists: VecDeque<Vec<(At, Slot, u64)>> = VecDeque::new();
-        for (slot, known) in self.known.iter().enumerate() {
+        for slot in 0..self.known.len() {
             let slot = Slot::try_from(slot).expect("a slot is an index");
-            let has = sending.has.get(&slot).unwrap_or(&nothing);
+            let has = sending.has.seen.get(&slot).unwrap_or(&nothing);
             let looked = sending.looked.get(usize::from(slot)).unwrap_or(&nothing);
             let least = has.prefix().max(looked.prefix());
             let mut found: Vec<(At, Slot, u64)> = self
@@ -359,7 +377,7 @@ impl Store {
             found.reverse();
             if Some(slot) == self.mine {
                 lists.push_front(found);
-            } else if known.retired.is_none() {
+            } else {
                 lists.push_back(found);
             }
         }
@@ -437,6 +455,8 @@ impl Store {
         } else {
             self.at_disk.back().map(|(mark, _)| *mark)
         };
+        // The peer waits for the exchange that it asked for last, and only for that one.
+        self.held_out.retain(|(_, other, ..)| *other != to);
         match mark {
             Some(mark) => self.held_out.push_back((mark, to, way, bytes)),
             None => self.outputs.push_back(Output::Send(to, way, bytes)),
@@ -488,17 +508,7 @@ impl Store {
     }
 
     fn marker(&self, sending: &Sending, cut: Option<Vector>) -> Marker {
-        let live = sending.resets.then(|| {
-            let slots = (0..).zip(&self.known).filter(|(_, k)| k.retired.is_none());
-            slots
-                .map(|(slot, known)| {
-                    let live = self.table.of_origin(slot);
-                    let mut seqs: Vec<u64> = live.map(|at| self.table.dot(at).1).collect();
-                    seqs.reverse();
-                    (known.origin, seqs)
-                })
-                .collect()
-        });
+        let live = sending.resets.then(|| self.all_live());
         Marker {
             vector: cut.unwrap_or_else(|| self.vector()),
             floors: self.floors_of(|_| true),
@@ -554,66 +564,6 @@ impl Store {
             self.complete(from, marker);
         } else if next.is_multiple_of(CONFIRM_EVERY) {
             self.send(from, Way::Stream, &Message::More(exchange, next));
-        }
-    }
-
-    /// Every part of an exchange is here: what the sender has seen is seen here too.
-    fn complete(&mut self, from: NodeId, marker: Marker) {
-        self.counters.exchanges += 1;
-        let has = self.by_slot(&marker.vector);
-        for (&slot, theirs) in &has {
-            let known = &mut self.known[usize::from(slot)];
-            if known.retired.is_some() {
-                continue;
-            }
-            known.seen.join(theirs);
-            let ranges = [(1, theirs.prefix())];
-            for &(first, last) in ranges.iter().chain(theirs.beyond()) {
-                self.batch.learned.push((slot, first, last));
-                self.note_gone(slot, first, last);
-            }
-        }
-        if let Some(live) = marker.live {
-            self.reset(&has, live);
-        }
-        for (origin, floor) in marker.floors {
-            self.raise_floor(origin, floor);
-        }
-        for (origin, all) in marker.vector.retired {
-            self.adopt_retired(origin, all);
-        }
-        self.peer_claims(from, has);
-        self.met(from);
-    }
-
-    /// Drops whatever the sender has seen and does not hold any more.
-    fn reset(&mut self, theirs: &BTreeMap<Slot, Seen>, live: Vec<(Origin, Vec<u64>)>) {
-        self.counters.resets += 1;
-        let mut lists: BTreeMap<Slot, Vec<u64>> = BTreeMap::new();
-        for (origin, seqs) in live {
-            lists.insert(self.slot(origin), seqs);
-        }
-        for (slot, seen) in theirs {
-            let listed = lists.get(slot).map_or(&[][..], Vec::as_slice);
-            let gone: Vec<At> = self
-                .table
-                .of_origin(*slot)
-                .filter(|&at| {
-                    let (_, seq) = self.table.dot(at);
-                    seen.has(seq) && listed.binary_search(&seq).is_err()
-                })
-                .collect();
-            gone.into_iter().for_each(|at| self.drop_entry(at));
-        }
-    }
-
-    pub(crate) fn raise_floor(&mut self, origin: Origin, floor: u64) {
-        let slot = usize::from(self.slot(origin));
-        let known = &mut self.known[slot];
-        if floor > known.floor {
-            known.floor = floor;
-            let (place, content) = record::floor(origin, floor);
-            self.batch.writes.insert(place, Some(content));
         }
     }
 

@@ -49,7 +49,8 @@ pub enum Output {
     Persist(Mark, Vec<Record>),
     /// What is held under this key has changed and is on disk.
     Changed(Vec<u8>),
-    /// The write that this names is on this node's disk and on at least one peer's.
+    /// The write that this names is on this node's disk and on at least one peer's; where nobody
+    /// is live, on this node's only.
     Confirmed(Version),
     /// This node writes under another origin from now on, and why.
     Renamed(Origin, &'static str),

@@ -20,6 +20,7 @@ mod merge;
 mod message;
 mod news;
 mod record;
+mod reset;
 mod seen;
 mod stability;
 mod table;
@@ -42,7 +43,7 @@ use stability::Barrier;
 use table::{At, Table};
 
 /// The longest key, in bytes.
-pub const KEY_MAX: usize = 512;
+pub const KEY_MAX: usize = 1_024;
 /// The longest value, in bytes.
 pub const VALUE_MAX: usize = 64 << 10;
 
@@ -102,7 +103,8 @@ struct Known {
     floor: u64,
     /// All frontier members have seen everything up to here.
     stable: u64,
-    /// All that was ever seen of it, once it is closed.
+    /// All that was seen of it when it was closed, and is seen here too. A write beyond, held by
+    /// one who was away, opens it again.
     retired: Option<Seen>,
     /// The same, as far as it is on disk.
     closed: Option<Seen>,
@@ -113,6 +115,20 @@ struct Known {
     moves: bool,
     /// It was this node's in an earlier life.
     was_mine: bool,
+}
+
+impl Known {
+    /// Whether nobody writes under it any more, no entry carries it, and all knew all of it.
+    fn is_closed(&self) -> bool {
+        let all = self.retired.as_ref();
+        all.is_some_and(|all| all.covers(&self.seen))
+    }
+
+    /// Up to where nothing was missed.
+    fn reach(&self) -> u64 {
+        let closed = self.retired.as_ref().map_or(0, Seen::last);
+        self.seen.prefix().max(closed)
+    }
 }
 
 /// One node's copy.
@@ -133,12 +149,10 @@ pub struct Store {
     mine: Option<Slot>,
     last_seq: u64,
     staged: VecDeque<Staged>,
-    /// Copies of writes that were superseded here before they came.
-    outdated: VecDeque<(At, Slot, u64)>,
     batch: Batch,
     mark: u64,
     at_disk: VecDeque<(Mark, Batch)>,
-    /// Ends of exchanges that wait for the disk.
+    /// Ends of exchanges that wait for the disk, at most one for each peer.
     held_out: VecDeque<(Mark, NodeId, Way, Vec<u8>)>,
     unconfirmed: BTreeSet<u64>,
     peers: BTreeMap<NodeId, Peer>,
@@ -173,7 +187,6 @@ impl Store {
             mine: None,
             last_seq: 0,
             staged: VecDeque::new(),
-            outdated: VecDeque::new(),
             batch: Batch::default(),
             mark: 0,
             at_disk: VecDeque::new(),
@@ -311,6 +324,13 @@ impl Store {
         self.live.is_empty()
     }
 
+    /// Whether this node has caught up with one of the living since its start.
+    #[must_use]
+    pub fn has_met(&self) -> bool {
+        let is_met = |id| self.peers.get(id).is_some_and(|peer| peer.is_met);
+        self.live.iter().any(is_met)
+    }
+
     /// Whether own writes wait for the disk.
     #[must_use]
     pub fn is_behind(&self) -> bool {
@@ -320,16 +340,13 @@ impl Store {
     /// What this node has seen.
     #[must_use]
     pub fn vector(&self) -> Vector {
-        self.vector_of(|known| known.seen.clone(), |known| known.retired.as_ref())
+        self.vector_of(|known| &known.seen, |known| known.retired.as_ref())
     }
 
     /// What this node claims to have seen: as much of [`Self::vector`] as is on disk.
     #[must_use]
     pub fn claimed(&self) -> Vector {
-        self.vector_of(
-            |known| self.claim(known).clone(),
-            |known| known.closed.as_ref(),
-        )
+        self.vector_of(|known| self.claim(known), |known| known.closed.as_ref())
     }
 
     /// The highest number of an origin on which something was forgotten here.
@@ -359,7 +376,7 @@ impl Store {
     pub fn is_satisfied(&self, version: Version) -> bool {
         self.slots.get(&version.origin).is_some_and(|&slot| {
             let known = &self.known[usize::from(slot)];
-            known.retired.is_some() || known.seen.has(version.seq)
+            known.is_closed() || known.seen.has(version.seq)
         })
     }
 
@@ -389,19 +406,17 @@ impl Store {
 
     fn vector_of(
         &self,
-        of: impl Fn(&Known) -> Seen,
-        closed: impl Fn(&Known) -> Option<&Seen>,
+        of: impl for<'a> Fn(&'a Known) -> &'a Seen,
+        closed: impl for<'a> Fn(&'a Known) -> Option<&'a Seen>,
     ) -> Vector {
         let mut vector = Vector::default();
         for (&origin, &slot) in &self.slots {
             let known = &self.known[usize::from(slot)];
-            if let Some(all) = closed(known) {
-                vector.retired.push((origin, all.clone()));
-                continue;
-            }
             let seen = of(known);
-            if seen.last() > 0 {
-                vector.seen.push((origin, seen));
+            match closed(known).filter(|all| all.covers(seen)) {
+                Some(all) => vector.retired.push((origin, all.clone())),
+                None if seen.last() > 0 => vector.seen.push((origin, seen.clone())),
+                None => {}
             }
         }
         vector

@@ -38,6 +38,8 @@ pub(crate) struct Staged {
     pub(crate) key: Vec<u8>,
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) context: Context,
+    /// A copy of what was superseded meanwhile: only its number is used up.
+    pub(crate) is_void: bool,
 }
 
 /// What becomes true when a transaction is on disk.
@@ -85,14 +87,6 @@ impl Store {
         self.stage(key, value, context);
     }
 
-    /// Writes `best` once more, or a delete when nothing else is there, over one more dot.
-    pub(crate) fn write_over(&mut self, key: Vec<u8>, best: Option<At>, (slot, seq): (Slot, u64)) {
-        let mut context = best.map_or_else(Context::default, |at| self.context_of_copy(at));
-        raise(&mut context.over, slot, seq);
-        let value = best.and_then(|at| self.table.value(at)).map(<[u8]>::to_vec);
-        self.stage(key, value, context);
-    }
-
     fn context_of_copy(&self, at: At) -> Context {
         let (slot, seq) = self.table.dot(at);
         let old = self.contexts.get(&at).cloned().unwrap_or_default();
@@ -129,6 +123,7 @@ impl Store {
             key,
             value,
             context,
+            is_void: false,
         });
     }
 
@@ -193,7 +188,7 @@ impl Store {
     pub(crate) fn merge(&mut self, origin: Origin, sent: &Sent, from: NodeId) -> bool {
         let slot = self.slot(origin);
         let known = &mut self.known[usize::from(slot)];
-        if sent.seq == 0 || known.retired.is_some() || known.seen.has(sent.seq) {
+        if sent.seq == 0 || known.seen.has(sent.seq) {
             self.counters.known += 1;
             return false;
         }
@@ -201,14 +196,13 @@ impl Store {
         self.counters.new += 1;
         self.batch.learned.push((slot, sent.seq, sent.seq));
         let context = self.context_of(sent);
-        let is_outdated = self.is_outdated(&sent.key, &context);
-        if self.place(slot, sent.seq, &sent.key, sent.value.as_deref(), context) {
+        let value = sent.value.as_deref();
+        if !self.is_outdated(&sent.key, &context)
+            && self.place(slot, sent.seq, &sent.key, value, context)
+        {
             self.batch.fresh.push((slot, sent.seq, Some(from)));
             let at = self.waiting_or_newest(slot, sent.seq, &sent.key);
             self.write_entry(at);
-            if is_outdated {
-                self.outdated.push_back((at, slot, sent.seq));
-            }
         } else {
             self.note_gone(slot, sent.seq, sent.seq);
         }
@@ -217,19 +211,18 @@ impl Store {
     }
 
     /// Whether this is a copy of a write that was seen here, and neither it nor another copy of it
-    /// is left: it was superseded.
+    /// is left: it was superseded, though what did it may have forgotten that by now.
     fn is_outdated(&self, key: &[u8], context: &Context) -> bool {
         let Some(copy) = context.copy_of else {
             return false;
         };
         let (slot, seq) = copy.original;
         let known = &self.known[usize::from(slot)];
-        let is_seen = known.retired.as_ref().unwrap_or(&known.seen).has(seq);
         let is_same = |at: At| {
             let theirs = self.contexts.get(&at).and_then(|context| context.copy_of);
             self.table.is(at, slot, seq) || theirs.is_some_and(|t| t.original == copy.original)
         };
-        is_seen && !self.table.under(key).any(is_same)
+        known.seen.has(seq) && !self.table.under(key).any(is_same)
     }
 
     fn waiting_or_newest(&self, slot: Slot, seq: u64, key: &[u8]) -> At {
@@ -342,12 +335,13 @@ impl Store {
 
     /// Ends the step: what has changed goes to the disk as one transaction.
     pub(crate) fn hand_over(&mut self) {
+        self.take_back_copies();
         let learned = std::mem::take(&mut self.batch.learned);
         let mut touched = std::mem::take(&mut self.batch.touched);
         touched.extend(learned.iter().map(|(slot, ..)| *slot));
         for slot in touched {
             let known = &mut self.known[usize::from(slot)];
-            if known.retired.is_some() {
+            if known.is_closed() {
                 continue;
             }
             if known.seen.prefix() > known.written {
@@ -388,6 +382,24 @@ impl Store {
         self.outputs.push_back(Output::Persist(mark, records));
     }
 
+    /// A copy that waits for the disk goes when its original does: the disk must not hold it
+    /// beside what superseded that.
+    fn take_back_copies(&mut self) {
+        if self.staged.iter().all(|s| s.context.copy_of.is_none()) {
+            return;
+        }
+        let mut staged = std::mem::take(&mut self.staged);
+        for copy in staged.iter_mut().filter(|s| !s.is_void) {
+            if self.is_outdated(&copy.key, &copy.context) {
+                copy.is_void = true;
+                let origin = self.known[usize::from(copy.slot)].origin;
+                let place = record::entry_place(origin, copy.seq);
+                self.batch.writes.insert(place, None);
+            }
+        }
+        self.staged = staged;
+    }
+
     /// Everything up to `mark` is down: it may be claimed, shown and sent.
     pub(crate) fn persisted(&mut self, mark: Mark) {
         let mut acks = BTreeSet::new();
@@ -423,19 +435,16 @@ impl Store {
             key,
             value,
             context,
+            is_void,
             ..
         } = staged;
         let known = &mut self.known[usize::from(slot)];
-        if known.retired.is_some() {
-            // Others closed the origin meanwhile: nobody would listen.
-            let place = record::entry_place(known.origin, seq);
-            self.batch.writes.insert(place, None);
-            self.stage(key, value, context);
-            return;
-        }
         known.seen.add(seq, seq);
         known.durable.add(seq, seq);
         known.written = known.written.max(seq);
+        if is_void {
+            return;
+        }
         if self.place(slot, seq, &key, value.as_deref(), context) {
             self.announce(vec![(slot, seq, None)], false);
         } else {

@@ -84,7 +84,16 @@ pub struct Marker {
     /// The highest number per origin on which the sender has forgotten something.
     pub floors: Vec<(Origin, u64)>,
     /// All that lives at the sender, where the receiver has missed what was forgotten.
-    pub live: Option<Vec<(Origin, Vec<u64>)>>,
+    pub live: Option<Live>,
+}
+
+/// What lives at a node, by origin, in the order of the numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Live {
+    /// Every entry.
+    pub entries: Vec<(Origin, Vec<u64>)>,
+    /// The writes that some of the entries are copies of.
+    pub originals: Vec<(Origin, Vec<u64>)>,
 }
 
 /// What stores say to each other.
@@ -122,6 +131,9 @@ pub enum Message {
     News {
         /// Tell me when the first group is on your disk.
         ack: bool,
+        /// A hash of the origins that the sender has closed, 0 for none: only for who has closed
+        /// the same.
+        closings: u64,
         /// Up to where the sender has forgotten things: only for who has seen all of that.
         floors: Vec<(Origin, u64)>,
         /// Entries, by origin.
@@ -170,10 +182,15 @@ impl Message {
             }
             Self::News {
                 ack,
+                closings,
                 floors,
                 entries,
             } => {
-                kind(&mut w, 5).number(u64::from(*ack));
+                let has_closings = u64::from(*closings != 0);
+                kind(&mut w, 5).number(u64::from(*ack) | has_closings << 1);
+                if *closings != 0 {
+                    w.raw(&closings.to_le_bytes());
+                }
                 put_pairs(&mut w, floors);
                 put_groups(&mut w, entries);
             }
@@ -232,11 +249,16 @@ impl Message {
                 },
             },
             4 => Self::More(r.small("exchange")?, r.small("part")?),
-            5 => Self::News {
-                ack: r.number()? != 0,
-                floors: get_pairs(r, "floors")?,
-                entries: get_groups(r)?,
-            },
+            5 => {
+                let flags = r.number()?;
+                let has_closings = flags & 2 != 0;
+                Self::News {
+                    ack: flags & 1 != 0,
+                    closings: if has_closings { fixed(r)? } else { 0 },
+                    floors: get_pairs(r, "floors")?,
+                    entries: get_groups(r)?,
+                }
+            }
             6 => Self::Ack(Origin(fixed(r)?), get_seen(r)?),
             other => {
                 return Err(WireError::Unknown {
@@ -277,7 +299,7 @@ fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
 }
 
 /// No origin ever writes more: what is greater is no number of ours.
-const SEQ_MAX: u64 = 1 << 56;
+pub(crate) const SEQ_MAX: u64 = 1 << 56;
 
 /// A number within an origin, so far behind `last`.
 fn seq(r: &mut Reader<'_>, last: u64) -> Result<u64, DecodeError> {
@@ -317,7 +339,15 @@ pub(crate) fn put_seen(w: &mut Writer, seen: &Seen) {
 pub(crate) fn get_seen(r: &mut Reader<'_>) -> Result<Seen, DecodeError> {
     let mut seen = Seen::up_to(seq(r, 0)?);
     let mut last = seen.prefix();
-    for _ in 0..count(r, "ranges", 2)? {
+    let ranges = count(r, "ranges", 2)?;
+    if ranges > RANGES_MAX {
+        return Err(DecodeError::TooLong {
+            what: "ranges",
+            value: ranges as u64,
+            most: RANGES_MAX as u64,
+        });
+    }
+    for _ in 0..ranges {
         let first = seq(r, last)?;
         let until = seq(r, first)?;
         seen.add(first.max(1), until);
@@ -375,9 +405,15 @@ fn put_marker(w: &mut Writer, marker: &Marker) {
     put_vector(w, &marker.vector);
     put_pairs(w, &marker.floors);
     w.number(u64::from(marker.live.is_some()));
-    let Some(live) = &marker.live else { return };
-    w.number(live.len() as u64);
-    for (origin, seqs) in live {
+    if let Some(live) = &marker.live {
+        put_lists(w, &live.entries);
+        put_lists(w, &live.originals);
+    }
+}
+
+fn put_lists(w: &mut Writer, lists: &[(Origin, Vec<u64>)]) {
+    w.number(lists.len() as u64);
+    for (origin, seqs) in lists {
         w.raw(&origin.0.to_le_bytes());
         w.number(seqs.len() as u64);
         let mut last = 0;
@@ -391,15 +427,23 @@ fn put_marker(w: &mut Writer, marker: &Marker) {
 fn get_marker(r: &mut Reader<'_>) -> Result<Marker, DecodeError> {
     let vector = get_vector(r)?;
     let floors = get_pairs(r, "floors")?;
-    if r.number()? == 0 {
-        return Ok(Marker {
-            vector,
-            floors,
-            live: None,
-        });
-    }
+    let live = match r.number()? {
+        0 => None,
+        _ => Some(Live {
+            entries: get_lists(r)?,
+            originals: get_lists(r)?,
+        }),
+    };
+    Ok(Marker {
+        vector,
+        floors,
+        live,
+    })
+}
+
+fn get_lists(r: &mut Reader<'_>) -> Result<Vec<(Origin, Vec<u64>)>, DecodeError> {
     let origins = count(r, "origins", 9)?;
-    let mut live = Vec::with_capacity(origins);
+    let mut lists = Vec::with_capacity(origins);
     for _ in 0..origins {
         let origin = Origin(fixed(r)?);
         let count = count(r, "live entries", 1)?;
@@ -409,13 +453,9 @@ fn get_marker(r: &mut Reader<'_>) -> Result<Marker, DecodeError> {
             last = seq(r, last)?;
             seqs.push(last);
         }
-        live.push((origin, seqs));
+        lists.push((origin, seqs));
     }
-    Ok(Marker {
-        vector,
-        floors,
-        live: Some(live),
-    })
+    Ok(lists)
 }
 
 fn put_groups(w: &mut Writer, groups: &[(Origin, Vec<Sent>)]) {
@@ -569,7 +609,10 @@ mod tests {
     fn message() -> impl Strategy<Value = Message> {
         let marker = (
             vector(),
-            prop::option::of(Just(vec![(Origin(4), vec![1, 5, 9])])),
+            prop::option::of(Just(Live {
+                entries: vec![(Origin(4), vec![1, 5, 9])],
+                originals: vec![(Origin(5), vec![2])],
+            })),
         );
         prop_oneof![
             any::<u64>().prop_map(Message::Pull),
@@ -599,10 +642,13 @@ mod tests {
                     })),
                 }),
             (any::<u32>(), any::<u32>()).prop_map(|(a, b)| Message::More(a, b)),
-            (any::<bool>(), groups()).prop_map(|(ack, entries)| Message::News {
-                ack,
-                floors: vec![(Origin(7), 9)],
-                entries,
+            (any::<bool>(), any::<u64>(), groups()).prop_map(|(ack, closings, entries)| {
+                Message::News {
+                    ack,
+                    closings,
+                    floors: vec![(Origin(7), 9)],
+                    entries,
+                }
             }),
             (any::<u64>(), seen()).prop_map(|(o, seen)| Message::Ack(Origin(o), seen)),
         ]

@@ -130,13 +130,13 @@ impl Store {
                 self.send(peer, Way::Datagram, &Message::Pull(hash));
             }
         }
-        let floors = self.floors();
+        let (closings, floors) = (self.closings(), self.floors());
         if floors.len() * FLOOR_BYTES > self.config.packet_size / 2 {
             // Too much was forgotten to tell of it in each datagram.
             self.fall_back();
         }
         for (n, &peer) in peers.iter().enumerate() {
-            self.push_to(peer, n == 0, &floors);
+            self.push_to(peer, n == 0, closings, &floors);
         }
         self.tidy();
     }
@@ -153,8 +153,8 @@ impl Store {
         all
     }
 
-    fn push_to(&mut self, peer: NodeId, may_ask: bool, floors: &[(Origin, u64)]) {
-        let head = 18 + floors.len() * FLOOR_BYTES;
+    fn push_to(&mut self, peer: NodeId, may_ask: bool, closings: u64, floors: &[(Origin, u64)]) {
+        let head = 26 + floors.len() * FLOOR_BYTES;
         let room = self.config.packet_size.saturating_sub(head);
         let mut packets: Vec<(Vec<(Slot, u64)>, bool)> = Vec::new();
         let mut origins = BTreeSet::new();
@@ -206,6 +206,7 @@ impl Store {
             let floors = floors.to_vec();
             let news = Message::News {
                 ack,
+                closings,
                 floors,
                 entries,
             };
@@ -253,17 +254,15 @@ impl Store {
         &mut self,
         from: NodeId,
         ack: bool,
+        closings: u64,
         floors: Vec<(Origin, u64)>,
         entries: &[(Origin, Vec<Sent>)],
     ) {
         let is_behind = |(origin, floor): &(Origin, u64)| {
             let slot = self.slots.get(origin);
-            let known = slot.map(|&slot| &self.known[usize::from(slot)]);
-            known.map_or(0, |k| {
-                k.retired.as_ref().map_or(k.seen.prefix(), Seen::last)
-            }) < *floor
+            slot.map_or(0, |&slot| self.known[usize::from(slot)].reach()) < *floor
         };
-        if floors.iter().any(is_behind) {
+        if closings != self.closings() || floors.iter().any(is_behind) {
             self.counters.late += 1;
             self.tell_vector(from, true);
             return;

@@ -6,7 +6,7 @@
 use base::Origin;
 use base::wire::{Reader, Writer};
 
-use crate::message::{DecodeError, Sent, get_entry, get_seen, put_entry, put_seen};
+use crate::message::{DecodeError, SEQ_MAX, Sent, get_entry, get_seen, put_entry, put_seen};
 use crate::{ConfigError, Record, Seen, Store};
 
 const ENTRY: u8 = b'e';
@@ -52,6 +52,10 @@ pub(crate) fn gone(origin: Origin, seen: &Seen) -> Placed {
     (place(GONE, origin), w.finish())
 }
 
+pub(crate) fn gone_place(origin: Origin) -> Vec<u8> {
+    place(GONE, origin)
+}
+
 pub(crate) fn floor(origin: Origin, seq: u64) -> Placed {
     (place(FLOOR, origin), number(seq))
 }
@@ -84,6 +88,9 @@ impl Store {
             };
             let (kind, origin, seq) = parse(&key).map_err(|e| wrong(e.to_string()))?;
             let mut reader = Reader::new(&content);
+            if seq > SEQ_MAX {
+                return Err(wrong(format!("{seq} is no number of a write")));
+            }
             if kind == ENTRY {
                 let sent = get_entry(&mut reader, seq).map_err(|e| wrong(e.to_string()))?;
                 entries.push((origin, sent));
@@ -97,10 +104,16 @@ impl Store {
             }
             if kind == RETIRED {
                 let seen = get_seen(&mut reader).map_err(|e| wrong(e.to_string()))?;
+                known.seen.join(&seen);
                 (known.retired, known.closed) = (Some(seen.clone()), Some(seen));
                 continue;
             }
-            let n = reader.number().map_err(|e| wrong(e.to_string()))?;
+            let mut next = || match reader.number() {
+                Ok(n) if n <= SEQ_MAX => Ok(n),
+                Ok(n) => Err(wrong(format!("{n} is no number of a write"))),
+                Err(error) => Err(wrong(error.to_string())),
+            };
+            let n = next()?;
             match kind {
                 PREFIX => {
                     known.seen.join(&Seen::up_to(n));
@@ -108,8 +121,7 @@ impl Store {
                 }
                 GONE => {
                     for _ in 0..n {
-                        let first = reader.number().map_err(|e| wrong(e.to_string()))?;
-                        let last = reader.number().map_err(|e| wrong(e.to_string()))?;
+                        let (first, last) = (next()?, next()?);
                         known.gone.add(first, last);
                         known.seen.add(first, last);
                     }

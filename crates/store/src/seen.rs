@@ -75,7 +75,9 @@ impl Seen {
             return;
         }
         // Every range that overlaps or touches becomes one with it.
-        let from = self.beyond.partition_point(|range| range.1 + 1 < first);
+        let from = self
+            .beyond
+            .partition_point(|range| range.1.saturating_add(1) < first);
         let until = self
             .beyond
             .partition_point(|range| range.0 <= last.saturating_add(1));

@@ -42,7 +42,6 @@ impl Store {
         self.settle();
         self.clear_contexts_and_deletes();
         self.move_and_close();
-        self.supersede_outdated();
     }
 
     /// Computes what is stable.
@@ -65,7 +64,7 @@ impl Store {
 
     fn is_stable(&self, (slot, seq): (Slot, u64)) -> bool {
         let known = &self.known[usize::from(slot)];
-        known.retired.is_some() || known.stable >= seq
+        known.is_closed() || known.stable >= seq
     }
 
     /// In two steps: what is stable now waits until all that anybody claims now is here. A copy of
@@ -75,7 +74,7 @@ impl Store {
         if let Some(barrier) = self.barrier.take_if(|barrier| {
             let is_here = |(slot, seen): (&Slot, &Seen)| {
                 let known = &self.known[usize::from(*slot)];
-                known.retired.is_some() || known.durable.covers(seen)
+                known.durable.covers(seen)
             };
             self.staged.is_empty() && barrier.wanted.iter().all(is_here)
         }) {
@@ -85,6 +84,15 @@ impl Store {
                 }
             }
         }
+        self.forget_overdue();
+        let is_lost = self.barrier.as_ref().is_some_and(|b| self.is_lost(b));
+        if is_lost || self.barrier.is_none() {
+            self.barrier = self.raise_barrier();
+        }
+    }
+
+    /// What has kept its traces for as long as anything may.
+    fn forget_overdue(&mut self) {
         let late = |since| self.now.since(since) > DELETE_MAX;
         let overdue: Vec<(Slot, u64, At)> = self
             .waiting
@@ -98,9 +106,17 @@ impl Store {
                 self.forget_traces(slot, seq, at, true);
             }
         }
-        if self.barrier.is_none() {
-            self.barrier = self.raise_barrier();
-        }
+    }
+
+    /// Whether something is waited for that nobody claims any more, because a disk went back in
+    /// time: it never comes.
+    fn is_lost(&self, barrier: &Barrier) -> bool {
+        let mut left = self.all_claimed();
+        barrier.wanted.iter().any(|(slot, wanted)| {
+            let seen = left.entry(*slot).or_default();
+            seen.join(&self.known[usize::from(*slot)].durable);
+            !seen.covers(wanted)
+        })
     }
 
     /// What may be forgotten once everything that is claimed by now is here.
@@ -115,13 +131,19 @@ impl Store {
         if stable.is_empty() {
             return None;
         }
-        let mut wanted: BTreeMap<Slot, Seen> = BTreeMap::new();
+        let wanted = self.all_claimed();
+        Some(Barrier { stable, wanted })
+    }
+
+    /// What the frontier claims to have on disk, together.
+    fn all_claimed(&self) -> BTreeMap<Slot, Seen> {
+        let mut all: BTreeMap<Slot, Seen> = BTreeMap::new();
         for peer in self.frontier.iter().filter_map(|id| self.peers.get(id)) {
             for (slot, seen) in &peer.claims {
-                wanted.entry(*slot).or_default().join(seen);
+                all.entry(*slot).or_default().join(seen);
             }
         }
-        Some(Barrier { stable, wanted })
+        all
     }
 
     fn forget_traces(&mut self, slot: Slot, seq: u64, at: At, is_late: bool) {
@@ -171,34 +193,39 @@ impl Store {
             let key = Slot::try_from(slot).expect("a slot is an index");
             let known = &self.known[slot];
             let is_mine = Some(key) == self.mine;
-            if !known.retiring || known.retired.is_some() || is_mine {
+            let is_open_again = known.retired.is_some();
+            if is_mine || known.is_closed() || !(known.retiring || is_open_again) {
                 continue;
             }
             if self.table.count_of(key) > 0 && self.is_up_to_date() {
                 let am_first = self.live.iter().all(|id| *id > self.config.me);
-                if known.moves && (known.was_mine || am_first) {
+                if (known.moves || is_open_again) && (known.was_mine || am_first) {
                     self.move_entries(key);
                 }
             } else if self.table.count_of(key) == 0 && self.may_close(key) {
-                let (origin, all) = (known.origin, known.seen.clone());
-                self.close(origin, all);
+                let all = known.seen.clone();
+                self.close(key, all);
             }
         }
     }
 
     /// Whether everything that the frontier had is here: what is not superseded here is then
-    /// superseded nowhere in it. Alone there is no hurry.
+    /// superseded nowhere in it. Who is waited for and can't be asked may know more. Alone there
+    /// is no hurry.
     fn is_up_to_date(&self) -> bool {
-        let is_met = |id| self.peers.get(id).is_some_and(|peer| peer.is_met);
+        let is_met =
+            |id| self.live.contains(id) && self.peers.get(id).is_some_and(|peer| peer.is_met);
         !self.frontier.is_empty() && self.frontier.iter().all(is_met)
     }
 
     fn move_entries(&mut self, slot: Slot) {
-        let keys = |at: &At| self.table.value(*at).is_some();
+        // A delete goes by itself once it is stable; beyond a gap that nobody can fill it never is.
+        let prefix = self.known[usize::from(slot)].seen.prefix();
+        let stays = |at: &At| self.table.value(*at).is_some() || self.table.dot(*at).1 > prefix;
         let live: Vec<At> = self
             .table
             .of_origin(slot)
-            .filter(keys)
+            .filter(stays)
             .take(COPIES)
             .collect();
         for at in live {
@@ -216,28 +243,6 @@ impl Store {
         !self.table.under(key).any(is_mine) && !self.staged.iter().any(|staged| staged.key == key)
     }
 
-    /// Copies of writes that were superseded here already: their originals' successors may have
-    /// forgotten what they overrode. One write says it again, and every node understands it.
-    fn supersede_outdated(&mut self) {
-        for (at, slot, seq) in std::mem::take(&mut self.outdated) {
-            if !self.table.is(at, slot, seq) {
-                continue;
-            }
-            let key = self.table.key(at).to_vec();
-            if self.staged.iter().any(|staged| staged.key == key) {
-                self.outdated.push_back((at, slot, seq));
-                continue;
-            }
-            let others = self.table.under(&key).filter(|&other| other != at);
-            let best = others.max_by_key(|&other| {
-                let is_mine = Some(self.table.dot(other).0) == self.mine;
-                let is_put = self.table.value(other).is_some();
-                (is_mine, is_put, self.version_of(other))
-            });
-            self.write_over(key, best, (slot, seq));
-        }
-    }
-
     /// Whether all that matter have seen exactly what is seen here of an origin.
     fn may_close(&self, slot: Slot) -> bool {
         let known = &self.known[usize::from(slot)];
@@ -252,52 +257,50 @@ impl Store {
             && self.frontier.iter().all(|id| is_equal(self.peers.get(id)))
     }
 
-    fn close(&mut self, origin: Origin, all: Seen) {
-        let slot = self.slot(origin);
+    /// Nobody writes under it any more, and no entry carries what was seen of it.
+    fn close(&mut self, slot: Slot, all: Seen) {
+        let known = &mut self.known[usize::from(slot)];
+        let origin = known.origin;
         self.batch.closed.push((slot, all.clone()));
         let (place, content) = record::retired(origin, &all);
         self.batch.writes.insert(place, Some(content));
-        self.batch.writes.insert(record::prefix_place(origin), None);
-        self.known[usize::from(slot)].retired = Some(all);
+        known.retired = Some(all);
+        if known.is_closed() {
+            known.gone = Seen::default();
+            known.gone_written = true;
+            self.batch.writes.insert(record::gone_place(origin), None);
+            self.batch.writes.insert(record::prefix_place(origin), None);
+        }
     }
 
-    /// A peer has closed an origin, and this node holds all that the peer holds.
+    /// A peer has closed an origin, and this node holds all that the peer holds. What was seen of
+    /// it beyond that is carried on, and it is closed once more.
     pub(crate) fn adopt_retired(&mut self, origin: Origin, mut all: Seen) {
         let slot = self.slot(origin);
-        let known = &self.known[usize::from(slot)];
-        if let Some(mine) = &known.retired {
-            if !mine.covers(&all) {
-                all.join(mine);
-                self.close(origin, all);
-            }
-            return;
-        }
-        if Some(slot) == self.mine && !self.staged.is_empty() {
-            // Its own writes are still on their way to the disk: it will be told again.
+        let known = &mut self.known[usize::from(slot)];
+        if known.retired.as_ref().is_some_and(|mine| mine.covers(&all)) {
             return;
         }
         if Some(slot) == self.mine {
+            if !self.staged.is_empty() {
+                // Its own writes are still on their way to the disk: it will be told again.
+                return;
+            }
             // Closed by others while it lives: this node writes under a fresh one from now on.
             self.mine = None;
-            self.known[usize::from(slot)].was_mine = true;
+            known.was_mine = true;
             self.last_seq = 0;
             self.unconfirmed.clear();
         }
+        if let Some(mine) = &known.retired {
+            all.join(mine);
+        }
+        known.seen.join(&all);
         for at in self.table.of_origin(slot).collect::<Vec<_>>() {
-            let (_, seq) = self.table.dot(at);
-            if all.has(seq) {
+            if all.has(self.table.dot(at).1) {
                 self.drop_entry(at);
-            } else if self.may_copy(at) {
-                // Nobody else has seen it: it goes on under another name.
-                self.copy(at);
             }
         }
-        if self.table.count_of(slot) == 0 {
-            all.join(&self.known[usize::from(slot)].seen);
-            self.close(origin, all);
-        } else {
-            let known = &mut self.known[usize::from(slot)];
-            (known.retiring, known.moves) = (true, true);
-        }
+        self.close(slot, all);
     }
 }

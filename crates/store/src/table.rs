@@ -137,7 +137,7 @@ impl Table {
             self.grow();
         }
         let flag = if value.is_none() { DELETED } else { 0 };
-        let key_len = u16::try_from(key.len()).expect("keys are at most 512 bytes") | flag;
+        let key_len = u16::try_from(key.len()).expect("keys are at most 1,024 bytes") | flag;
         let bytes = [key, value.unwrap_or_default()].concat().into_boxed_slice();
         let place = self.find(key);
         let next = self.index[place];

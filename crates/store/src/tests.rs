@@ -1,5 +1,7 @@
 //! Promises of one store and of a few, over perfect and broken links.
 
+mod closing;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use base::{Duration, NodeId, Origin, Rng, Time, Way};
@@ -469,9 +471,25 @@ fn what_is_not_on_disk_is_neither_sent_nor_claimed() {
 }
 
 #[test]
+fn a_record_with_a_number_that_no_write_has_is_refused_by_name() {
+    for (kind, numbers) in [(b'g', vec![1, 2, u64::MAX]), (b'v', vec![u64::MAX])] {
+        let mut w = base::wire::Writer::new();
+        numbers.into_iter().for_each(|n| w.number(n));
+        let key = [&[kind][..], &7_u64.to_be_bytes()].concat();
+        let record = Record {
+            key,
+            content: Some(w.finish()),
+        };
+        let config = Config::lan(NodeId(1), Origin(1), 1);
+        let refused = Store::new(config, vec![record]).map(|_| ());
+        assert!(refused.is_err(), "{}", char::from(kind));
+    }
+}
+
+#[test]
 fn too_long_keys_and_values_are_refused_and_counted() {
     let mut cluster = Cluster::new(1, 1);
-    cluster.give(1, Input::Put(vec![0; 513], Vec::new()));
+    cluster.give(1, Input::Put(vec![0; crate::KEY_MAX + 1], Vec::new()));
     cluster.give(1, Input::Put(b"k".to_vec(), vec![0; (64 << 10) + 1]));
     cluster.give(1, Input::Delete(Vec::new()));
     assert_eq!(cluster.stores[&1].counters().refused, 3);

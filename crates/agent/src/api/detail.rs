@@ -9,7 +9,7 @@ use health::{Explanation, Finding, Phase, Row, State as Condition, Transition};
 use serde_json::{Map, Value, json};
 
 use super::failure::{code, failure};
-use super::target::Target;
+use super::target::{Target, ballots, order};
 use super::targets::{Name, name_of};
 use super::text::{finding_code, finding_name, millis, parse_rfc3339, rfc3339, whole_millis};
 use super::{Desk, Problem, Query, definition};
@@ -97,9 +97,13 @@ pub(super) async fn history(
         .filter(|change| since.is_none_or(|since| change.transition.at >= since))
         .map(Change::to_json)
         .collect();
-    let outcomes: Vec<Value> = front
-        .figures
-        .recent(row.slot)
+    let is_here = front.is_checked_here(row);
+    let recent = if is_here {
+        front.figures.recent(row.slot)
+    } else {
+        Vec::new()
+    };
+    let outcomes: Vec<Value> = recent
         .iter()
         .filter(|past| since.is_none_or(|since| front.clock.wall_at(past.at) >= since))
         .map(|past| past_to_json(front, past))
@@ -108,7 +112,7 @@ pub(super) async fn history(
         "target": name,
         "transitions": transitions,
         "outcomes": outcomes,
-        "partial": false,
+        "partial": !front.is_checked_here(row),
     })))
 }
 
@@ -167,10 +171,19 @@ impl Story {
     pub(crate) fn tell(front: &Front, name: &str, counters: Option<Explanation>) -> Option<Self> {
         let view = front.view.load_full();
         let row = view.get(name)?;
+        let is_here = front.is_checked_here(row);
         Some(Self {
             row: row.clone(),
-            reading: front.figures.read(row.slot),
-            recent: front.figures.recent(row.slot),
+            reading: if is_here {
+                front.figures.read(row.slot)
+            } else {
+                Reading::default()
+            },
+            recent: if is_here {
+                front.figures.recent(row.slot)
+            } else {
+                Vec::new()
+            },
             counters,
             changes: transitions(front, row),
             now: front.clock.now(),
@@ -186,8 +199,8 @@ impl Story {
         let changes: Vec<Value> = self.changes.iter().map(Change::to_json).collect();
         json!({
             "target": Target::read(front, &self.row, &self.reading, self.now),
-            "owner": &*front.identity.name,
-            "order": [&*front.identity.name],
+            "owner": order(front, &self.row).first(),
+            "order": order(front, &self.row),
             "counters": {
                 "failures": counters.map(|c| c.failures),
                 "fall": rule.fall,
@@ -200,11 +213,11 @@ impl Story {
             "last": self.last_to_json(front),
             "recent": recent,
             "transitions": changes,
-            "votes": [],
+            "votes": ballots(&self.row),
             "why": self.why(),
             "definition": definition::to_json(&self.row.definition),
             "shadowed": self.row.shadowed,
-            "partial": counters.is_none(),
+            "partial": counters.is_none() || !front.is_checked_here(&self.row),
         })
     }
 

@@ -79,7 +79,7 @@ impl Iterator for Exposition {
             out.family(family.name, "gauge", family.help);
         }
         let rows: Vec<&Row> = self.view.rows(self.after.as_deref()).take(ROWS).collect();
-        for row in &rows {
+        for row in rows.iter().filter(|row| self.front.is_checked_here(row)) {
             (family.write)(row, &self.front.figures, &mut out);
         }
         let last = rows.last().filter(|_| rows.len() == ROWS);

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use health::Counts;
+use health::{Counts, Seat};
 use serde_json::{Value, json};
 
 use super::{Desk, Freshness, OPENAPI, Problem, Query};
@@ -69,6 +69,11 @@ pub(super) async fn members(
 ) -> Result<Json<Value>, Problem> {
     query.allow(&[], &[])?;
     let identity = &desk.front.identity;
+    let view = desk.front.view.load_full();
+    if let Some(fleet) = view.fleet() {
+        let items: Vec<Value> = fleet.members.iter().map(member).collect();
+        return Ok(Json(json!({ "items": items })));
+    }
     Ok(Json(json!({
         "items": [{
             "name": &*identity.name,
@@ -77,10 +82,25 @@ pub(super) async fn members(
             "incarnation": identity.incarnation,
             "zone": &*identity.zone,
             "weight": identity.weight,
-            "owned": desk.front.view.load().len(),
+            "owned": view.len(),
+            "draining": false,
             "version": env!("CARGO_PKG_VERSION"),
         }],
     })))
+}
+
+fn member(seat: &Seat) -> Value {
+    json!({
+        "name": &*seat.name,
+        "address": seat.address.to_string(),
+        "state": seat.state,
+        "incarnation": seat.incarnation,
+        "zone": &*seat.zone,
+        "weight": seat.weight,
+        "owned": seat.owned,
+        "draining": seat.is_draining,
+        "version": format!("wire {}", seat.wire),
+    })
 }
 
 /// `GET /healthz`: the process answers.

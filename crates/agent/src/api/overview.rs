@@ -22,6 +22,8 @@ pub(crate) struct Overview {
     at: Time,
     /// How many targets were checked too long ago.
     pub(crate) stale: usize,
+    /// How many targets nobody who lives checks.
+    pub(crate) unowned: usize,
     /// By name; targets without a group last.
     pub(crate) groups: Vec<Group>,
 }
@@ -66,7 +68,7 @@ impl Kept {
 
 impl Overview {
     fn of(front: &Front, view: Arc<View>, now: Time) -> Self {
-        let mut stale = 0;
+        let (mut stale, mut unowned) = (0, 0);
         let mut groups: BTreeMap<Option<&Arc<str>>, (Counts, usize)> = BTreeMap::new();
         for row in view.rows(None) {
             let is_stale = usize::from(front.is_stale(row, now));
@@ -74,6 +76,8 @@ impl Overview {
             group.0.add(row.status.state);
             group.1 += is_stale;
             stale += is_stale;
+            let freshness = view.freshness(row, now);
+            unowned += usize::from(freshness.is_some_and(|freshness| !freshness.is_owned));
         }
         let ungrouped = groups.remove(&None).map(|counted| (None, counted));
         let groups = groups
@@ -89,6 +93,7 @@ impl Overview {
             view,
             at: now,
             stale,
+            unowned,
             groups,
         }
     }

@@ -7,7 +7,7 @@ use url::form_urlencoded;
 use super::Problem;
 
 /// Parameters of the contract that a node alone can't honour yet.
-const LATER: [&str; 3] = ["min_version", "within", "consistency"];
+const LATER: [&str; 1] = ["consistency"];
 
 /// The parameters of a request, decoded, in the order in which they were given.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_parameter_of_a_later_version_is_named_as_such() {
-        assert!(refusal("min_version=1").contains("'min_version' is not in this version"));
+        assert!(refusal("consistency=a").contains("'consistency' is not in this version"));
     }
 
     #[test]

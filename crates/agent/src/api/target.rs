@@ -21,13 +21,14 @@ pub(crate) struct Target<'a> {
     pub(crate) since: String,
     pub(crate) transition: u32,
     pub(crate) reason: Option<String>,
-    pub(crate) owner: &'a str,
-    standbys: [&'a str; 0],
+    /// `None` when nobody who lives could check it.
+    pub(crate) owner: Option<String>,
+    standbys: Vec<String>,
     pub(crate) checked_at: Option<String>,
     pub(crate) age_ms: Option<u64>,
     pub(crate) stale: bool,
     contested: bool,
-    votes: [(); 0],
+    votes: Vec<Ballot<'a>>,
     pub(crate) latency_ms: Option<f64>,
     pub(crate) error: Option<String>,
     pub(crate) doubt: Option<&'static str>,
@@ -39,6 +40,34 @@ pub(crate) struct Target<'a> {
     pub(crate) source: &'static str,
     pub(crate) address: Cow<'a, str>,
     pub(crate) shadowed: bool,
+}
+
+/// What one node saw when the last verdict was made.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ballot<'a> {
+    node: &'a str,
+    /// `null`: it has not said anything.
+    passed: Option<bool>,
+}
+
+/// The owner and its standbys; this node itself on a node alone.
+pub(crate) fn order(front: &Front, row: &Row) -> Vec<String> {
+    let view = front.view.load();
+    if view.fleet().is_none() {
+        return vec![front.identity.name.to_string()];
+    }
+    view.owners(row.slot).map(ToString::to_string).collect()
+}
+
+/// What others saw when the last verdict was made.
+pub(crate) fn ballots(row: &Row) -> Vec<Ballot<'_>> {
+    let votes = row.votes.iter().flat_map(|votes| &votes.votes);
+    votes
+        .map(|vote| Ballot {
+            node: &vote.node,
+            passed: vote.passed,
+        })
+        .collect()
 }
 
 /// Labels, written as one object.
@@ -64,21 +93,24 @@ impl<'a> Target<'a> {
     /// The same with figures that were already read.
     pub(crate) fn read(front: &'a Front, row: &'a Row, reading: &Reading, now: Time) -> Self {
         let (definition, status) = (&*row.definition, &row.status);
+        let is_here = front.is_checked_here(row);
+        let nothing = Reading::default();
+        let reading = if is_here { reading } else { &nothing };
+        let checked_at = front.checked_at(row, now);
+        let mut order = order(front, row).into_iter();
         Self {
             name: row.name(),
             state: status.state.name(),
             since: rfc3339(status.since),
             transition: status.transition,
             reason: code(status.reason),
-            owner: &front.identity.name,
-            standbys: [],
-            checked_at: reading
-                .checked_at
-                .map(|at| rfc3339(front.clock.wall_at(at))),
-            age_ms: reading.checked_at.map(|at| whole_millis(now.since(at))),
+            owner: order.next(),
+            standbys: order.collect(),
+            checked_at: checked_at.map(|at| rfc3339(front.clock.wall_at(at))),
+            age_ms: checked_at.map(|at| whole_millis(now.since(at))),
             stale: front.is_stale(row, now),
-            contested: false,
-            votes: [],
+            contested: row.votes.as_ref().is_some_and(|votes| votes.contested),
+            votes: ballots(row),
             latency_ms: reading.last.map(|last| millis(last.latency)),
             error: error_of(row, reading),
             doubt: match reading.last.map(|last| last.finding) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use base::{Duration, Version};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use health::Row;
@@ -13,9 +15,15 @@ use serde::Serialize;
 
 use super::target::Target;
 use super::{Desk, Filter, Freshness, Problem, Query};
+use crate::events::parse_id;
+use crate::front::Front;
 
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 1_000;
+/// How long a reader waits for a version unless told otherwise, and at most.
+const WAIT: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// A name in a path; a problem when it is no UTF-8.
 pub(crate) type Name = Result<Path<String>, PathRejection>;
@@ -50,12 +58,13 @@ struct Coverage {
 pub(super) async fn list(State(desk): State<Arc<Desk>>, query: Query) -> Result<Response, Problem> {
     let known: Vec<&str> = Filter::ONCE
         .into_iter()
-        .chain(["limit", "cursor"])
+        .chain(["limit", "cursor", "min_version", "within"])
         .collect();
     query.allow(&known, &Filter::REPEATED)?;
     let (limit, after) = (limit(&query)?, cursor(&query)?);
     let filter = Filter::read(&query)?;
     let front = &*desk.front;
+    wait_for_version(front, &query).await?;
     let (view, now) = (front.view.load_full(), front.clock.now());
     let mut found = view
         .rows(after.as_deref())
@@ -66,20 +75,76 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, query: Query) -> Result<
     let overview = desk.overview(Freshness::Recent);
     let targets = view.len();
     let stale = overview.stale.min(targets);
+    let (members_seen, members_known) = view.fleet().map_or((1, 1), |f| f.seen_of_known());
     let list = List {
         version: view.version.to_string(),
         coverage: Coverage {
             targets,
             fresh: targets - stale,
             stale,
-            unowned: 0,
-            members_seen: 1,
-            members_known: 1,
+            unowned: overview.unowned,
+            members_seen,
+            members_known,
         },
         items: rows.iter().map(|row| Target::of(front, row, now)).collect(),
         next: last.map(|row| BASE64_URL_SAFE_NO_PAD.encode(row.name())),
     };
     Ok(Json(list).into_response())
+}
+
+/// Waits until this node has seen the write that 'min_version' names: for as long as 'within'
+/// says, or 5 s.
+async fn wait_for_version(front: &Front, query: &Query) -> Result<(), Problem> {
+    let within = match query.get("within") {
+        None => WAIT,
+        Some(text) => parse_span(text)
+            .filter(|span| *span <= WAIT_MAX)
+            .ok_or_else(|| {
+                Problem::bad_request(format!(
+                    "'within' is a span of at most 60 s as 50ms or 2s, not '{text}'"
+                ))
+            })?,
+    };
+    let Some(text) = query.get("min_version") else {
+        return Ok(());
+    };
+    let version = parse_id(text).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "'min_version' is a version as an answer gave it: ORIGIN-NUMBER, not '{text}'"
+        ))
+    })?;
+    let end = front.clock.now() + within;
+    while !has_seen(front, version) {
+        let left = end.since(front.clock.now());
+        if left.is_zero() {
+            let detail = format!(
+                "this node has not seen {version} within {} ms; ask another node, or again",
+                within.as_millis()
+            );
+            return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
+        }
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    }
+    Ok(())
+}
+
+fn has_seen(front: &Front, version: Version) -> bool {
+    let view = front.view.load();
+    match view.fleet() {
+        Some(fleet) => fleet.has_seen(version),
+        None => view.version.origin == version.origin && version.seq <= view.version.seq,
+    }
+}
+
+/// A span as `50ms` or `2s`.
+fn parse_span(text: &str) -> Option<Duration> {
+    if let Some(ms) = text.strip_suffix("ms") {
+        return ms.parse().ok().map(Duration::from_millis);
+    }
+    text.strip_suffix('s')?
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
 }
 
 fn limit(query: &Query) -> Result<usize, Problem> {
@@ -116,8 +181,9 @@ pub(super) async fn one(
     query: Query,
 ) -> Result<Response, Problem> {
     let name = name_of(name)?;
-    query.allow(&[], &[])?;
+    query.allow(&["min_version", "within"], &[])?;
     let front = &*desk.front;
+    wait_for_version(front, &query).await?;
     let view = front.view.load_full();
     let row = view.get(&name).ok_or_else(|| Problem::no_target(&name))?;
     Ok(Json(Target::of(front, row, front.clock.now())).into_response())

@@ -49,6 +49,7 @@ pub(super) async fn put(
         Answer::NotFound => return Err(Problem::no_target(&name)),
         Answer::FromFile => return Err(from_file(&name)),
         Answer::Full => return Err(full()),
+        Answer::Accepted | Answer::NoCluster => unreachable!("a put is not answered so"),
     };
     tracing::info!(target = name, %version, "defined through the API");
     let place = format!("/v1/targets/{}", encode_segment(&name));
@@ -86,6 +87,64 @@ pub(super) async fn delete(
         Answer::NotFound => Err(Problem::no_target(&name)),
         Answer::FromFile => Err(from_file(&name)),
         Answer::Full => Err(full()),
+        Answer::Accepted | Answer::NoCluster => unreachable!("a delete is not answered so"),
+    }
+}
+
+/// `POST /v1/drain`.
+pub(super) async fn drain(
+    State(desk): State<Arc<Desk>>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    authorize(&desk.front, &headers)?;
+    query.allow(&[], &[])?;
+    accepted("draining", desk.front.drain().await?, "")
+}
+
+/// `POST /v1/leave`.
+pub(super) async fn leave(
+    State(desk): State<Arc<Desk>>,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    authorize(&desk.front, &headers)?;
+    query.allow(&[], &[])?;
+    accepted("leaving", desk.front.leave().await?, "")
+}
+
+/// `POST /v1/members/{name}/forget`.
+pub(super) async fn forget(
+    State(desk): State<Arc<Desk>>,
+    name: Name,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    authorize(&desk.front, &headers)?;
+    let name = name_of(name)?;
+    query.allow(&[], &[])?;
+    accepted("forgotten", desk.front.forget(&name).await?, &name)
+}
+
+fn accepted(what: &str, answer: Answer, name: &str) -> Result<Response, Problem> {
+    match answer {
+        Answer::NoCluster => Err(Problem::new(
+            StatusCode::CONFLICT,
+            "this node is alone: there are no other members",
+        )),
+        Answer::NotFound => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            format!("no dead member is named '{name}'; a live one leaves by itself"),
+        )),
+        Answer::Accepted
+        | Answer::Created(_)
+        | Answer::Replaced(_)
+        | Answer::Deleted(_)
+        | Answer::FromFile
+        | Answer::Full => {
+            tracing::info!(name, what, "asked for through the API");
+            Ok((StatusCode::ACCEPTED, Json(json!({ "status": what }))).into_response())
+        }
     }
 }
 

@@ -18,8 +18,6 @@ use crate::secret::{Secret, resolve};
 
 /// Keys of `cluster` that a later version knows.
 const LATER_CLUSTER: [&str; 2] = ["advertise", "drain_timeout"];
-/// Those, and the ones that wait for [`super::IS_CLUSTERED`].
-const LATER_CLUSTER_PORT: [&str; 5] = ["join", "key_file", "label", "advertise", "drain_timeout"];
 /// Addresses that `join` names at most.
 const JOIN_MAX: usize = 256;
 /// Characters of a cluster's label at most.
@@ -111,15 +109,6 @@ fn network(reading: &mut Reading<'_>, node: &Tree<'_>) -> Option<IpNet> {
         return None;
     }
     Some(network)
-}
-
-/// The cluster port of a node that is alone.
-pub(super) fn cluster_port(reading: &mut Reading<'_>, tree: Tree<'_>, cluster: &mut Cluster) {
-    let Some(mut fields) = reading.fields("'cluster'", tree) else {
-        return;
-    };
-    cluster.listen = fields.read(reading, "listen", Reading::socket);
-    fields.finish(reading, &LATER_CLUSTER_PORT);
 }
 
 pub(super) fn cluster(reading: &mut Reading<'_>, tree: Tree<'_>, cluster: &mut Cluster) {

@@ -15,6 +15,7 @@ use super::layout::Frame;
 use super::{answer, not_found, parts, trouble, words};
 use crate::api::{
     Change, Desk, Name, Query, Story, definition_to_json, encode_segment, failure, masked, name_of,
+    order,
 };
 use crate::front::Front;
 
@@ -73,6 +74,9 @@ fn head(front: &Front, story: &Story) -> Markup {
                 small { "for " (parts::ago(row.status.since, story.wall)) }
             }
             @if is_stale { span.badge.stale { (parts::shape("stale")) "stale" } }
+            @if row.votes.as_ref().is_some_and(|votes| votes.contested) {
+                span.badge { "contested: others see it answer" }
+            }
             @if row.shadowed { span.badge { "the API's definition is shadowed by the file's" } }
             p.where {
                 span { (masked(definition.probe.address())) }
@@ -81,7 +85,14 @@ fn head(front: &Front, story: &Story) -> Markup {
                 @if let Some(group) = definition.group.as_deref() {
                     span { "group " a href={ "/?group=" (encode_segment(group)) } { (group) } }
                 }
-                span { "checked by " (&*front.identity.name) }
+                @let order = order(front, row);
+                @match order.split_first() {
+                    Some((owner, standbys)) => span {
+                        "checked by " (owner)
+                        @if !standbys.is_empty() { ", then " (standbys.join(", ")) }
+                    }
+                    None => span { "checked by nobody who answers" }
+                }
                 span { "defined in the " (match row.source.name() { "api" => "API", other => other }) }
             }
             @if !definition.labels.is_empty() {
@@ -93,8 +104,21 @@ fn head(front: &Front, story: &Story) -> Markup {
                 }
             }
             p class={ "why " (row.status.state.name()) } { (story.why()) "." }
+            @if let Some(votes) = &row.votes { p.quiet { "Votes: " (ballots(&votes.votes)) } }
         }
     }
+}
+
+fn ballots(votes: &[health::Vote]) -> String {
+    let said = |vote: &health::Vote| {
+        let word = match vote.passed {
+            Some(true) => "passed",
+            Some(false) => "failed",
+            None => "silent",
+        };
+        format!("{} {word}", vote.node)
+    };
+    votes.iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
 fn last(front: &Front, story: &Story) -> Markup {
@@ -114,7 +138,8 @@ fn last(front: &Front, story: &Story) -> Markup {
                     @if let Some(at) = reading.cert_expiry { (certificate(at, story.wall)) }
                 }
             } @else {
-                p.quiet { "Not checked yet." }
+                @if front.is_checked_here(&story.row) { p.quiet { "Not checked yet." } }
+                @else { p.quiet { "Another node checks it; its page has the last check." } }
             }
         }
     }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
 use super::layout::Frame;
-use super::{answer, groups, list, parts, trouble, wall};
+use super::{answer, groups, list, nodes, parts, trouble, wall};
 use crate::api::{Desk, Filter, Freshness, Overview, Query};
 use crate::front::Front;
 
@@ -52,6 +52,7 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, query: Query) -> Respons
     let content = html! {
         (tiles(&overview, &wish))
         div.floor {
+            (nodes::strip(view.fleet().map(|fleet| &**fleet)))
             (groups::strip(&overview, &wish))
             (wall::show(&view, &piles, front, now, wish.query.get("wall")))
             section.list aria-label="Targets" {

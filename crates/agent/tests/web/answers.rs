@@ -121,8 +121,10 @@ async fn what_is_not_known_or_not_yet_there_is_refused_with_the_way_out() {
         ("limit=1001", "1 to 1000"),
         ("cursor=%21", "'cursor'"),
         ("label=x", "'='"),
-        ("min_version=1", "'min_version' is not in this version"),
-        ("within=50ms", "'within' is not in this version"),
+        ("min_version=1", "ORIGIN-NUMBER"),
+        ("within=soon", "50ms or 2s"),
+        ("within=1h", "50ms or 2s"),
+        ("within=61s", "at most 60 s"),
         (
             "consistency=linearizable",
             "'consistency' is not in this version",

@@ -168,6 +168,7 @@ fn row(n: u32, name: &str) -> Row {
         },
         shadowed: n % 83 == 2,
         status,
+        votes: None,
     }
 }
 
@@ -294,6 +295,7 @@ impl Driver {
             source: Source::Api,
             shadowed: false,
             status: Status::new(now()),
+            votes: None,
         };
         replace(&front, version.seq, row);
         Ok(answer)
@@ -336,6 +338,8 @@ impl Driver {
 impl Asks for Driver {
     fn ask(&self, ask: Ask) -> bool {
         match ask {
+            Ask::Drain(reply) | Ask::Leave(reply) => drop(reply.send(Answer::NoCluster)),
+            Ask::Forget(_, reply) => drop(reply.send(Answer::NoCluster)),
             Ask::Put(definition, reply) => drop(reply.send(self.put(definition))),
             Ask::Delete(name, reply) => drop(reply.send(self.delete(&name))),
             Ask::Explain(slot, reply) => drop(reply.send(self.explain(slot))),

@@ -5,6 +5,7 @@
 //! end as soon as what is waited for is there, and give up after a generous time.
 
 mod calm;
+mod cluster;
 mod crash;
 mod quickstart;
 mod server;

@@ -17,6 +17,8 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     agent: ureq::Agent,
     prefix: Vec<String>,
+    /// More arguments of `run`.
+    more: Vec<String>,
 }
 
 /// Says in plain sight that a test was not run, and why; `cargo xtask test` counts the lines.
@@ -47,7 +49,21 @@ impl Node {
 
     /// The same under a wrapping command, such as `sh -c "ulimit …"`.
     pub(crate) fn start_under(prefix: &[&str], config: &str) -> Self {
-        let mut node = Self {
+        let mut node = Self::prepare(prefix, &[], config);
+        node.spawn();
+        node.wait_ready();
+        node
+    }
+
+    /// The same with more arguments of `run`; it need not become ready.
+    pub(crate) fn start_with(more: &[&str], config: &str) -> Self {
+        let mut node = Self::prepare(&[], more, config);
+        node.spawn();
+        node
+    }
+
+    fn prepare(prefix: &[&str], more: &[&str], config: &str) -> Self {
+        let node = Self {
             child: None,
             directory: tempfile::tempdir().expect("a directory"),
             address: free_address(),
@@ -57,10 +73,9 @@ impl Node {
                 .build()
                 .into(),
             prefix: prefix.iter().map(|&s| s.to_owned()).collect(),
+            more: more.iter().map(|&s| s.to_owned()).collect(),
         };
         node.write_config(config);
-        node.spawn();
-        node.wait_ready();
         node
     }
 
@@ -95,7 +110,8 @@ impl Node {
             .arg("run")
             .arg(self.config())
             .arg("--data-dir")
-            .arg(self.data());
+            .arg(self.data())
+            .args(&self.more);
         command
     }
 

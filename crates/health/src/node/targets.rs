@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use base::{Slot, Version};
 
-use super::{Hot, Node};
+use super::{Hot, Node, Role};
 use crate::catalogue::Winner;
+use crate::cluster::Known;
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
 use crate::outcome::Reason;
@@ -23,7 +24,7 @@ const SWEEP: usize = 64;
 
 /// What a change of one definition did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+pub(super) enum Effect {
     Added,
     Changed,
     Removed,
@@ -35,8 +36,15 @@ impl Node {
     /// others wait until the config file is loaded.
     pub(super) fn restore(&mut self, records: Vec<Record>) {
         let mut definitions = Vec::new();
+        let (mut stored, mut known) = (Vec::new(), None);
         for Record { key, value } in records {
             let readable = match key {
+                Key::Members => Known::decode(&value).map(|k| known = Some(k)).is_ok(),
+                Key::Store(key) => {
+                    let content = Some(value);
+                    stored.push(store::Record { key, content });
+                    true
+                }
                 Key::Origin => record::decode_version(&value)
                     .map(|version| {
                         self.version = version;
@@ -54,9 +62,13 @@ impl Node {
             };
             self.tally.unreadable += u64::from(!readable);
         }
-        self.tell_the_past();
         self.is_booting = true;
-        self.set_all(Source::Api, &definitions);
+        if self.enter(known, stored) {
+            self.restore_together(definitions);
+        } else {
+            self.tell_the_past();
+            self.set_all(Source::Api, &definitions);
+        }
     }
 
     /// Every name has its definition: only now it is said who is paused. An API definition that
@@ -106,6 +118,9 @@ impl Node {
 
     /// Takes the whole new content of a config source.
     pub(super) fn load(&mut self, source: Source, definitions: Vec<Arc<Definition>>) {
+        if self.joined.is_some() {
+            return self.load_together(definitions);
+        }
         let keep: BTreeMap<&str, ()> = definitions.iter().map(|d| (&*d.name, ())).collect();
         let gone = self
             .catalogue
@@ -142,6 +157,9 @@ impl Node {
     }
 
     pub(super) fn put(&mut self, request: Request, definition: Arc<Definition>) {
+        if self.joined.is_some() {
+            return self.put_together(request, &definition);
+        }
         self.end_boot();
         let is_new = self
             .catalogue
@@ -171,6 +189,9 @@ impl Node {
     }
 
     pub(super) fn delete(&mut self, request: Request, name: &Arc<str>) {
+        if self.joined.is_some() {
+            return self.delete_together(request, name);
+        }
         self.end_boot();
         match self
             .catalogue
@@ -193,7 +214,11 @@ impl Node {
 
     /// Sets many definitions. Slots are given in the order of the beat, so that the node walks
     /// through its memory as it walks through time.
-    fn set_all(&mut self, source: Source, definitions: &[Arc<Definition>]) -> Vec<Effect> {
+    pub(super) fn set_all(
+        &mut self,
+        source: Source,
+        definitions: &[Arc<Definition>],
+    ) -> Vec<Effect> {
         let mut order: Vec<usize> = (0..definitions.len()).collect();
         order.sort_by_cached_key(|&i| {
             (
@@ -210,7 +235,7 @@ impl Node {
     }
 
     /// Sets or takes away what one source says of one name.
-    fn set(
+    pub(super) fn set(
         &mut self,
         name: &Arc<str>,
         source: Source,
@@ -285,6 +310,22 @@ impl Node {
             )
         };
         let (status, counters) = self.orphans.remove(&definition.name).unwrap_or_else(fresh);
+        let entry = self
+            .joined
+            .is_some()
+            .then(|| self.held_status(&definition.name).0);
+        let (status, counters, votes) = match entry.flatten() {
+            Some(entry) => {
+                let counters = Counters::new(entry.status.state);
+                (entry.status, counters, entry.votes)
+            }
+            None => (status, counters, None),
+        };
+        let role = if self.joined.is_some() {
+            Role::None
+        } else {
+            Role::Owner
+        };
         let ticket = self.hot[slot.index()].ticket;
         self.hot[slot.index()] = Hot {
             counters,
@@ -292,21 +333,30 @@ impl Node {
             rule: definition.rule,
             ticket,
             is_live: true,
+            role,
             ..Hot::default()
         };
         self.counts.add(status.state);
-        self.join_beat(slot, &definition);
-        self.outputs
-            .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
+        if role == Role::Owner {
+            self.join_beat(slot, &definition);
+            self.outputs
+                .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
+        }
+        let name = Arc::clone(&definition.name);
         let row = Row {
             slot,
             definition,
             source: winner.source,
             shadowed: winner.shadowed,
             status,
+            votes,
         };
         self.place(row);
-        self.pause_or_resume(slot);
+        if self.joined.is_some() {
+            self.enter_order(slot, &name);
+        } else {
+            self.pause_or_resume(slot);
+        }
     }
 
     /// The same is checked, but its source or shadow changed.
@@ -314,7 +364,7 @@ impl Node {
         let row = self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row");
-        if row.source != winner.source {
+        if row.source != winner.source && self.is_defined(slot) {
             // Trust depends on the source: the agent prepares the probe anew.
             self.outputs.push_back(Output::Define(
                 slot,
@@ -333,7 +383,14 @@ impl Node {
     /// Another definition under the same name: the status stays, and the counters too unless
     /// the target is asked in another way.
     fn redefine(&mut self, slot: Slot, before: &Winner, after: Winner) {
-        self.leave_beat(slot, &before.definition);
+        let role = self.hot[slot.index()].role;
+        if role != Role::None {
+            self.leave_beat(slot, &before.definition);
+        }
+        let is_shared_owner = self.joined.is_some() && role == Role::Owner;
+        if is_shared_owner {
+            self.disown(slot);
+        }
         let definition = after.definition;
         let hot = &mut self.hot[slot.index()];
         hot.interval = definition.interval;
@@ -350,9 +407,13 @@ impl Node {
             // The old counters must not come back after a crash.
             self.soften(slot);
         }
-        self.join_beat(slot, &definition);
-        self.outputs
-            .push_back(Output::Define(slot, Arc::clone(&definition), after.source));
+        if role != Role::None {
+            self.join_beat(slot, &definition);
+        }
+        if self.is_defined(slot) {
+            self.outputs
+                .push_back(Output::Define(slot, Arc::clone(&definition), after.source));
+        }
         let row = self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row");
@@ -363,14 +424,23 @@ impl Node {
             ..Row::clone(row)
         };
         self.place(row);
+        if is_shared_owner {
+            self.own_again(slot);
+        }
         self.pause_or_resume(slot);
     }
 
     fn end(&mut self, slot: Slot) {
+        let is_defined = self.is_defined(slot);
+        if self.joined.is_some() && self.hot[slot.index()].role == Role::Owner {
+            self.disown(slot);
+        }
         let row = self.rows[slot.index()]
             .take()
             .expect("a live slot has a row");
-        self.leave_beat(slot, &row.definition);
+        if self.hot[slot.index()].role != Role::None {
+            self.leave_beat(slot, &row.definition);
+        }
         let ticket = self.hot[slot.index()].ticket;
         self.hot[slot.index()] = Hot {
             ticket,
@@ -378,21 +448,34 @@ impl Node {
         };
         self.counts.remove(row.status.state);
         self.staging.open.changes.push((slot, None));
-        self.staging
-            .open
-            .writes
-            .push(Write::Remove(Key::Status(Arc::clone(&row.definition.name))));
-        self.outputs.push_back(Output::Undefine(slot));
+        if is_defined {
+            self.outputs.push_back(Output::Undefine(slot));
+        }
+        let now = self.now;
+        if let Some(joined) = &mut self.joined {
+            joined.ahead.remove(&slot);
+            joined.favours.retain(|(of, _), _| *of != slot);
+            let gone = ownership::Input::Undefined(slot);
+            joined.cluster.own_target(now, gone);
+        } else {
+            let key = Key::Status(Arc::clone(&row.definition.name));
+            self.staging.open.writes.push(Write::Remove(key));
+        }
     }
 
-    fn place(&mut self, row: Row) {
+    /// Whether the shell was told what this slot means.
+    fn is_defined(&self, slot: Slot) -> bool {
+        self.hot[slot.index()].role != Role::None || self.is_probed_for_others(slot)
+    }
+
+    pub(super) fn place(&mut self, row: Row) {
         let slot = row.slot;
         let row = Arc::new(row);
         self.rows[slot.index()] = Some(Arc::clone(&row));
         self.staging.open.changes.push((slot, Some(row)));
     }
 
-    fn pause_or_resume(&mut self, slot: Slot) {
+    pub(super) fn pause_or_resume(&mut self, slot: Slot) {
         if self.is_booting {
             return;
         }
@@ -408,7 +491,7 @@ impl Node {
         }
     }
 
-    fn leave_beat(&mut self, slot: Slot, definition: &Definition) {
+    pub(super) fn leave_beat(&mut self, slot: Slot, definition: &Definition) {
         if !definition.paused {
             self.pace.remove(definition.interval);
             self.off_beat.push((
@@ -419,7 +502,7 @@ impl Node {
         }
     }
 
-    fn join_beat(&mut self, slot: Slot, definition: &Definition) {
+    pub(super) fn join_beat(&mut self, slot: Slot, definition: &Definition) {
         if !definition.paused {
             self.pace.add(definition.interval);
             self.on_beat.push((

@@ -108,6 +108,9 @@ impl World {
             Output::Answer(request, answer) => self.replies.push((request, answer)),
             Output::Loaded(_, diff) => self.diffs.push(diff),
             Output::Judged(..) | Output::View(_) | Output::Past(..) => {}
+            Output::Send(..) | Output::Notice(_) | Output::Refused { .. } | Output::Left => {
+                panic!("a node alone has nobody to talk to: {output:?}")
+            }
         }
     }
 
@@ -320,6 +323,7 @@ fn the_api_can_replace_and_delete_its_own_targets_only() {
             Answer::NotFound => "not found",
             Answer::FromFile => "from file",
             Answer::Full => "full",
+            Answer::Accepted | Answer::NoCluster => "nobody asked for that",
         })
         .collect();
     assert_eq!(

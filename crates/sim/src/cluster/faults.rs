@@ -44,7 +44,7 @@ pub enum Fault {
     BackUp(Host),
     /// The host gets another address.
     Move(Host),
-    /// All links are good again, all cuts are gone.
+    /// All links are good again, all cuts are gone, and all connections with what was on its way.
     Heal,
 }
 

@@ -148,11 +148,12 @@ impl Network {
         self.cut.remove(&(from, to));
     }
 
-    /// Takes all cuts and all own settings of links away.
+    /// Takes all cuts and all own settings of links away, and what queues before them.
     pub fn heal(&mut self) {
         self.cut.clear();
         self.links.clear();
         self.busy.clear();
+        self.streams.clear();
     }
 
     /// Whether anything can pass from `from` to `to`.

@@ -563,7 +563,12 @@ impl<N: Node> World<N> {
             }
             Fault::BackUp(kept) => self.machines[kept.index()].disk.back_up(),
             Fault::Move(moved) => return self.relocate(moved),
-            Fault::Heal => self.network.heal(),
+            Fault::Heal => {
+                self.network.heal();
+                // What was written to connections over the old links is lost with them.
+                self.queue
+                    .retain(|queued| !matches!(queued.0.event, Event::Stream(..)));
+            }
         }
         Step {
             at: self.now,

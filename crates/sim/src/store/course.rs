@@ -94,9 +94,10 @@ pub struct Course {
 }
 
 /// How long it stays calm at the end: exchanges with everybody, then floors, then a collapse.
-const CALM: Duration = Duration::from_secs(24);
-/// When, in the calm, somebody collapses what is contested.
-const COLLAPSE_AFTER: Duration = Duration::from_secs(9);
+const CALM: Duration = Duration::from_secs(28);
+/// When, in the calm, somebody collapses what is contested: an exchange whose connection broke is
+/// begun anew only after ten seconds.
+const COLLAPSE_AFTER: Duration = Duration::from_secs(13);
 
 impl Course {
     /// Three to five hosts, 10 to 40 seconds of trouble, one to eight keys.

@@ -78,9 +78,6 @@ pub(crate) struct Written {
     pub(crate) value: Option<Vec<u8>>,
     /// Everything that it supersedes.
     past: Bits,
-    /// Copies that it supersedes if their writer was cut off from it: of these it depends on what
-    /// was forgotten meanwhile.
-    may: Bits,
     /// The write that it carries on under another dot, and after how many moves.
     copy_of: Option<(usize, u64)>,
     pub(crate) by: Host,
@@ -104,8 +101,6 @@ pub(crate) struct Mind {
     /// All that those supersede.
     pub(crate) covered: Bits,
     held: Bits,
-    /// Whom it was told to wait for.
-    frontier: Vec<Host>,
     /// Writes on their way to the disk, of all lives.
     asked: BTreeMap<Version, Asked>,
     /// What the disk has seen or knows to be superseded, while nobody touches the disk.
@@ -131,6 +126,8 @@ pub(crate) struct Model {
     numbers: BTreeMap<(Origin, u64), usize>,
     deletes: Bits,
     pub(crate) minds: Vec<Mind>,
+    /// Who was first to write under an origin.
+    owners: BTreeMap<Origin, Host>,
     /// What was ever on any disk.
     on_disk: Bits,
 }
@@ -142,6 +139,7 @@ impl Model {
             numbers: BTreeMap::new(),
             deletes: Bits::default(),
             minds: vec![Mind::default(); hosts as usize],
+            owners: BTreeMap::new(),
             on_disk: Bits::default(),
         }
     }
@@ -179,11 +177,6 @@ impl Model {
         Ok(())
     }
 
-    /// A node was told whom to wait for.
-    pub(crate) fn told(&mut self, host: Host, frontier: Vec<Host>) {
-        self.minds[host.index()].frontier = frontier;
-    }
-
     /// A process starts with what its disk holds.
     pub(crate) fn booted(&mut self, host: Host, view: View) -> Result<(), Breach> {
         let before = std::mem::take(&mut self.minds[host.index()]);
@@ -204,10 +197,14 @@ impl Model {
     /// What the disk holds now, read as a boot would read it.
     pub(crate) fn on_disk(&mut self, host: Host, view: &View) -> Result<(), Breach> {
         let held = self.entries(host, view)?;
-        let mut seen = self.seen_by(view, &self.minds[host.index()].durable);
+        let mut seen = self.seen_by(view);
         let covered = self.covered_by(&seen);
-        self.honest(&seen, &covered, &held, "the disk")
-            .map_err(|(_, how)| (Promise::ClaimsAreOnDisk, how))?;
+        self.honest(&seen, &covered, &held, "the disk").map_err(
+            |(promise, how)| match promise {
+                Promise::PrefixHonesty => (Promise::ClaimsAreOnDisk, how),
+                other => (other, how),
+            },
+        )?;
         seen.add(&covered);
         let mind = &mut self.minds[host.index()];
         if let Some(n) = mind.durable.first_beyond(&seen) {
@@ -223,7 +220,7 @@ impl Model {
     /// What a host claims to have seen must be on its disk.
     pub(crate) fn claimed(&self, host: Host, claim: &View) -> Result<(), Breach> {
         let mind = &self.minds[host.index()];
-        let claimed = self.seen_by(claim, &mind.durable);
+        let claimed = self.seen_by(claim);
         match claimed.first_beyond(&mind.durable) {
             Some(n) => Err((
                 Promise::ClaimsAreOnDisk,
@@ -266,9 +263,12 @@ impl Model {
         if self.minds[host.index()].view == view {
             return Ok(());
         }
+        if let Some(last) = view.last {
+            self.owners.entry(last.origin).or_insert(host);
+        }
         let held = self.entries(host, &view)?;
         let mind = &self.minds[host.index()];
-        let seen = self.seen_by(&view, &mind.seen);
+        let seen = self.seen_by(&view);
         if let Some(n) = mind.seen.first_beyond(&seen) {
             let how = format!("{} was seen and is unseen again", self.name(n));
             return Err((Promise::PrefixHonesty, how));
@@ -315,32 +315,22 @@ impl Model {
     }
 
     /// A dot that nobody has shown before: this host wrote it, because it was asked to or because
-    /// it carries a write on under another origin.
+    /// it carries a write on under another origin. Or its disk is a copy of the disk of another,
+    /// who did not live to show what it had written.
     fn write(&mut self, host: Host, entry: &Held) -> Result<(), Breach> {
         let dot = entry.dot;
-        let asked = self.minds[host.index()].asked.remove(&dot);
+        let asked = self.take_asked(host, dot);
         let copy_of = entry.copy_of.and_then(|(dot, times)| {
             let n = *self.numbers.get(&(dot.origin, dot.seq))?;
             let written = &self.written[n];
             let is_same = written.key == entry.key && written.value == entry.value;
             is_same.then_some((n, times))
         });
-        let past = match (&asked, copy_of) {
-            (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
-                self.past_of(asked, dot)
-            }
-            (Some(_), _) => {
-                let how = format!("{entry:?} is not what was asked for");
-                return Err((Promise::NoDotUsedTwice, how));
-            }
-            (None, Some((original, _))) => {
-                let mut past = self.written[original].past.clone();
-                past.insert(original);
-                past
-            }
-            (None, None) => self.over_outdated(host, entry)?,
-        };
-        self.is_next(host, entry)?;
+        let asked_here = asked.as_ref().map(|(_, asked)| asked);
+        let past = self.past_of_new(entry, asked_here, copy_of.map(|(n, _)| n))?;
+        let owner = *self.owners.get(&dot.origin).unwrap_or(&host);
+        let by = asked.as_ref().map_or(owner, |(by, _)| *by);
+        self.is_next(by, entry)?;
         let n = self.written.len();
         self.numbers.insert((dot.origin, dot.seq), n);
         if entry.value.is_none() {
@@ -351,13 +341,46 @@ impl Model {
             key: entry.key.clone(),
             value: entry.value.clone(),
             past,
-            may: Bits::default(),
             copy_of: copy_of.filter(|_| asked.is_none()),
-            by: host,
+            by,
             is_confirmed: false,
         });
-        self.bind_copies(host, n);
+        self.bind_copies(n);
         Ok(())
+    }
+
+    /// What a new entry supersedes: what its writer saw, or what the entry that it copies does.
+    fn past_of_new(
+        &self,
+        entry: &Held,
+        asked: Option<&Asked>,
+        original: Option<usize>,
+    ) -> Result<Bits, Breach> {
+        match (asked, original) {
+            (Some(asked), _) if asked.key == entry.key && asked.value == entry.value => {
+                Ok(self.past_of(asked, entry.dot))
+            }
+            (Some(_), _) => {
+                let how = format!("{entry:?} is not what was asked for");
+                Err((Promise::NoDotUsedTwice, how))
+            }
+            (None, Some(original)) => {
+                let mut past = self.written[original].past.clone();
+                past.insert(original);
+                Ok(past)
+            }
+            (None, None) => {
+                let how = format!("nobody asked for {entry:?}");
+                Err((Promise::NothingInvented, how))
+            }
+        }
+    }
+
+    /// What was asked for under this dot, and of whom: of this host, if it was.
+    fn take_asked(&mut self, host: Host, dot: Version) -> Option<(Host, Asked)> {
+        let others = (0..).map(Host).take(self.minds.len());
+        let mut hosts = std::iter::once(host).chain(others);
+        hosts.find_map(|by| Some((by, self.minds[by.index()].asked.remove(&dot)?)))
     }
 
     /// All of one origin under one key is in a line, and a write has what it saw in its past.
@@ -372,28 +395,9 @@ impl Model {
         past
     }
 
-    /// A delete that nobody asked for ends copies of what was superseded before.
-    fn over_outdated(&self, host: Host, entry: &Held) -> Result<Bits, Breach> {
-        let mind = &self.minds[host.index()];
-        let mut past = Bits::default();
-        for n in mind.held.iter().filter(|_| entry.value.is_none()) {
-            let written = &self.written[n];
-            let original = written.copy_of.filter(|_| written.key == entry.key);
-            if original.is_some_and(|(original, _)| mind.seen.has(original)) {
-                past.insert(n);
-                past.add(&written.past);
-            }
-        }
-        if past == Bits::default() {
-            let how = format!("nobody asked for {entry:?}");
-            return Err((Promise::NothingInvented, how));
-        }
-        Ok(past)
-    }
-
     /// Whoever supersedes a write supersedes its copies; of two copies the one that was moved more
     /// often stays.
-    fn bind_copies(&mut self, host: Host, n: usize) {
+    fn bind_copies(&mut self, n: usize) {
         for m in 0..n {
             let (new, old) = (&self.written[n], &self.written[m]);
             match (new.copy_of, old.copy_of) {
@@ -402,26 +406,11 @@ impl Model {
                     let (winner, loser) = if new_wins { (n, m) } else { (m, n) };
                     self.written[winner].past.insert(loser);
                 }
-                (Some((of, _)), _) if old.past.has(of) => {
-                    if self.is_known_around(host, m) {
-                        self.written[m].past.insert(n);
-                    } else {
-                        self.written[m].may.insert(n);
-                    }
-                }
-                (_, Some((of, _))) if new.past.has(of) => {
-                    self.written[n].may.insert(m);
-                }
+                (Some((of, _)), _) if old.past.has(of) => self.written[m].past.insert(n),
+                (_, Some((of, _))) if new.past.has(of) => self.written[n].past.insert(m),
                 _ => {}
             }
         }
-    }
-
-    /// Whether a write was seen by a host or by anybody whom that host waits for.
-    fn is_known_around(&self, host: Host, n: usize) -> bool {
-        let mind = &self.minds[host.index()];
-        let mut others = mind.frontier.iter();
-        mind.seen.has(n) || others.any(|other| self.minds[other.index()].seen.has(n))
     }
 
     /// A writer's numbers only grow, and nobody else writes under them.
@@ -436,8 +425,8 @@ impl Model {
         Ok(())
     }
 
-    /// All dots that a digest names; `before` is what was seen of origins that are retired now.
-    fn seen_by(&self, view: &View, before: &Bits) -> Bits {
+    /// All dots that a digest names.
+    fn seen_by(&self, view: &View) -> Bits {
         let mut seen = Bits::default();
         let mut take = |origin: Origin, first: u64, last: u64| {
             for (_, &n) in self.numbers.range((origin, first)..=(origin, last)) {
@@ -449,13 +438,6 @@ impl Model {
         }
         for &(origin, first, last) in &view.beyond {
             take(origin, first, last);
-        }
-        for &origin in view.retired.keys() {
-            for (_, &n) in self.numbers.range((origin, 0)..=(origin, u64::MAX)) {
-                if before.has(n) {
-                    seen.insert(n);
-                }
-            }
         }
         seen
     }
@@ -482,9 +464,6 @@ impl Model {
         let mut enough = held.clone();
         enough.add(covered);
         enough.add(&self.deletes);
-        for n in seen.iter() {
-            enough.add(&self.written[n].may);
-        }
         match seen.first_beyond(&enough) {
             Some(n) => Err((
                 Promise::PrefixHonesty,

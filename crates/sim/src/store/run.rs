@@ -8,7 +8,7 @@ use store::{Config, Store};
 use super::course::{Course, Kind};
 use super::detector::Detector;
 use super::model::{Breach, Model};
-use super::node::{self, Call, Replica, Tuning, Word, host_of, id_of, records};
+use super::node::{self, Call, Replica, Tuning, Word, id_of, records};
 use super::promises::{Broken, Promise};
 use super::view::{Core, View};
 use crate::cluster::{self, DiskAfter, Fault, Happened, Host, Step, World};
@@ -241,12 +241,7 @@ impl<'a, C: Core> Runner<'a, C> {
                     None => Ok(()),
                 }
             }
-            Call::Peers(_, frontier) => {
-                let frontier = frontier.iter().map(|&id| host_of(id)).collect();
-                self.model.told(host, frontier);
-                Ok(())
-            }
-            Call::Retire(_) => Ok(()),
+            Call::Peers(..) | Call::Retire(_) => Ok(()),
         }
     }
 
@@ -264,8 +259,9 @@ impl<'a, C: Core> Runner<'a, C> {
     fn booted(&mut self, host: Host) -> Result<(), Breach> {
         let node = self.world.node(host).expect("it has just booted");
         let view = node.store().view();
-        self.model.booted(host, view)?;
-        self.settled(host)
+        // Its disk may be a copy of one whose last writes nobody has seen yet.
+        self.settled(host)?;
+        self.model.booted(host, view)
     }
 
     /// Reads the disk as a boot would.

@@ -231,6 +231,9 @@ impl World {
                 self.set_version(version);
             }
             Output::Judged(..) => {}
+            Output::Send(..) | Output::Notice(_) | Output::Refused { .. } | Output::Left => {
+                unreachable!("a node alone has nobody to talk to")
+            }
             Output::Define(slot, definition, _) => self.defined(slot, definition),
             Output::Undefine(slot) => {
                 let process = self.process.as_mut().expect("it has just spoken");

@@ -94,7 +94,7 @@ fn seconds(span: Duration) -> f64 {
 pub(super) fn node(front: &Front, view: &View, now: Time, out: &mut Writer) {
     checks(&front.meters, out);
     targets(front, view, now, out);
-    cluster(&front.meters, out);
+    cluster(&front.meters, view, out);
     queues(&front.meters, out);
     process(&front.meters, out);
 }
@@ -148,15 +148,25 @@ fn targets(front: &Front, view: &View, now: Time, out: &mut Writer) {
     let help = "Targets whose last check is older than it should be.";
     out.single("roundsman_targets_stale", "gauge", help, stale);
     let help = "Targets that no live node checks.";
-    out.single("roundsman_targets_unowned", "gauge", help, 0);
+    let freshness = view.rows(None).filter_map(|row| view.freshness(row, now));
+    let unowned = freshness.filter(|freshness| !freshness.is_owned).count();
+    out.single("roundsman_targets_unowned", "gauge", help, unowned);
     let help = "Targets that this node checks.";
-    out.single("roundsman_owned_targets", "gauge", help, view.len());
+    let owned = view
+        .rows(None)
+        .filter(|row| front.is_checked_here(row))
+        .count();
+    out.single("roundsman_owned_targets", "gauge", help, owned);
 }
 
-fn cluster(meters: &Meters, out: &mut Writer) {
+fn cluster(meters: &Meters, view: &View, out: &mut Writer) {
     let name = "roundsman_members";
     out.family(name, "gauge", "Members by state, this node among them.");
-    for (state, members) in [("alive", 1), ("suspect", 0), ("dead", 0), ("left", 0)] {
+    for state in ["alive", "suspect", "dead", "left"] {
+        let members = match view.fleet() {
+            Some(fleet) => fleet.members.iter().filter(|m| m.state == state).count(),
+            None => usize::from(state == "alive"),
+        };
         out.sample(name, &[("state", state)], members);
     }
     let ways = [("datagram", Way::Datagram), ("stream", Way::Stream)];
@@ -177,7 +187,6 @@ fn cluster(meters: &Meters, out: &mut Writer) {
     }
     let name = "roundsman_datagrams_dropped_total";
     out.family(name, "counter", "Datagrams that were not taken, by why.");
-    out.sample(name, &[("reason", "alone")], meters.datagrams_alone.get());
     dropped(name, &Reason::OF_DATAGRAMS, lanes[0].1, out);
     let name = "roundsman_streams_dropped_total";
     let help = "Connections between nodes, and messages on them, that were not taken, by why.";

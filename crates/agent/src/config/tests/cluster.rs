@@ -1,11 +1,11 @@
-//! The section `cluster`, as it is read once [`IS_CLUSTERED`] says so.
+//! The section `cluster`: the port, who to join, keys and label.
 
 use super::*;
 use crate::cluster::fresh_key;
 
 fn clustered(text: &str) -> Result<Cluster, Vec<String>> {
     let line = |fault: &Fault| format!("{}:{}: {}", fault.line, fault.column, fault.message);
-    parse_as("c.yaml", text, &env, true)
+    parse("c.yaml", text, &env)
         .map(|config| config.cluster)
         .map_err(|faults| faults.iter().map(line).collect())
 }
@@ -50,12 +50,7 @@ fn the_contracts_section_is_read() {
 fn a_config_with_a_key_does_not_print_it() {
     let key = fresh_key();
     let (_dir, path) = key_file(key.expose());
-    let config = parse_as(
-        "c.yaml",
-        &format!("cluster: {{ key_file: {path} }}"),
-        &env,
-        true,
-    );
+    let config = parse("c.yaml", &format!("cluster: {{ key_file: {path} }}"), &env);
     let shown = format!("{config:?}");
     assert!(shown.contains("Keyring(1 keys)"), "{shown}");
     assert!(!shown.contains(key.expose()), "{shown}");

@@ -106,7 +106,7 @@ defaults: {{ interval: 10s, timeout: 2s, fall: 3, rise: 2, confirm: 2 }}
     );
     assert_eq!(good(&today).targets.len(), 2);
     let later = format!(
-        "cluster: {{ listen: \"10.0.0.1:7718\", join: [\"10.0.0.2:7718\"], key_file: /run/secrets/key, label: prod }}
+        "cluster: {{ listen: \"10.0.0.1:7718\", join: [\"10.0.0.2:7718\"], label: prod }}
 state: {{ backend: gossip }}   # or raft | etcd, each with its own keys
 discover:
   - name: vms
@@ -120,9 +120,6 @@ probe_modules: blackbox.yml
 {targets}"
     );
     let expected = [
-        "1:37: 'join' is not in this version",
-        "1:62: 'key_file' is not in this version",
-        "1:90: 'label' is not in this version",
         "2:1: 'state' is not in this version",
         "3:1: 'discover' is not in this version",
         "7:1: 'alerts' is not in this version",

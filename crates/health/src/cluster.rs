@@ -1,0 +1,740 @@
+//! One node among others: membership, store and ownership, and what they say to each other.
+//!
+//! The three rooms of floor 1 do not know each other; here a member that dies stops owning, the
+//! living are whom the store exchanges with, and whatever they send shares one packet. What
+//! concerns targets is told to the node as [`Effect`]s; drive it like every core: inputs in,
+//! [`Cluster::poll`] until `None`, wait until [`Cluster::deadline`].
+//! Source: design.md §4 and §5. Does not know definitions, statuses or the schedule.
+
+mod config;
+mod keys;
+mod marks;
+mod packet;
+mod peers;
+mod revision;
+mod rounds;
+mod votes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Duration, NodeId, Rng, Time, Version, Way};
+use membership::{Membership, Standing, State};
+use ownership::{Change, Ownership};
+use store::Store;
+
+pub use config::{ClusterConfig, ClusterError};
+pub(crate) use keys::{
+    Kind, StatusEntry, definition_key, kind_of, manifest_key, status_key, unable_key,
+};
+pub(crate) use marks::Marks;
+pub use packet::WIRE;
+pub(crate) use packet::{Ask, Mark, Section, Streak, Word};
+pub(crate) use peers::Known;
+pub(crate) use revision::{Catalog, Manifest, sum_of};
+pub(crate) use rounds::{Rounds, Stamp};
+pub use votes::Vote;
+pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
+
+use crate::fleet::Seat;
+use packet::{PacketError, ROOM, pack, unpack};
+use peers::Peers;
+
+/// How often marks go out and slow things are looked at.
+const BEAT: Duration = Duration::from_secs(1);
+/// How soon a member that must be heard is called again.
+const CALL_EVERY: Duration = Duration::from_millis(200);
+/// A node that should join others goes on alone after this, if nobody answers.
+const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// How long the store waits for a dead member before it forgets traces.
+const FRONTIER: Duration = Duration::from_mins(10);
+
+/// What concerns the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Write these, then say that this mark is down.
+    Persist(store::Mark, Vec<store::Record>),
+    /// A target's owners are others now.
+    Owners(Change),
+    /// A key of the store has changed, and is on disk.
+    Stored(Vec<u8>),
+    /// This write is on two disks, or on the only one.
+    Confirmed(Version),
+    /// Somebody asks for an opinion.
+    Ask(NodeId, Ask),
+    /// A standby hears of counters.
+    Streak(Streak),
+    /// This member is suspected (`true`), or not any more.
+    Suspect(Arc<str>, bool),
+    /// Who is a member, or what is known of them, has changed.
+    Members,
+    /// This node may own targets from now on.
+    Ready,
+    /// Another live node has this name; this one must end.
+    Refused(Arc<str>, SocketAddr),
+    /// The farewell has been heard.
+    Left,
+    /// For the log.
+    Notice(Notice),
+}
+
+/// What people should be told, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A member says that another does not answer.
+    Accused {
+        /// Who is accused.
+        member: Arc<str>,
+        /// Who accuses.
+        by: Arc<str>,
+    },
+    /// A member is believed to be in another state.
+    Member {
+        /// Who.
+        member: Arc<str>,
+        /// In which.
+        state: &'static str,
+        /// Its life.
+        incarnation: u64,
+    },
+    /// More than a third of the members vanished at once: rather a broken network.
+    MassLoss {
+        /// How many.
+        lost: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The store writes under another name.
+    Renamed(&'static str),
+    /// A config source's revision took effect.
+    Revision {
+        /// Its number.
+        revision: u64,
+        /// Which node wrote it.
+        by: Arc<str>,
+        /// Whether all of it had come; if not, it was waited for in vain.
+        complete: bool,
+    },
+    /// The config file is an older revision of what the cluster has: the cluster's was kept.
+    Adopted {
+        /// The cluster's.
+        revision: u64,
+    },
+}
+
+/// What was dropped on its way in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Packets of a newer version.
+    pub too_new: u64,
+    /// Packets that are none.
+    pub malformed: u64,
+    /// Packets that bear this node's own id.
+    pub from_myself: u64,
+    /// Marks of more owners and intervals than are remembered.
+    pub marks: u64,
+}
+
+/// One node among others.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    pub(crate) me: NodeId,
+    pub(crate) name: Arc<str>,
+    pub(crate) membership: Membership,
+    pub(crate) store: Store,
+    pub(crate) ownership: Ownership,
+    pub(crate) marks: Marks,
+    pub(crate) rounds: Rounds,
+    pub(crate) cases: Cases,
+    pub(crate) quorum: Quorum,
+    pub(crate) catalog: Catalog,
+    peers: Peers,
+    rng: Rng,
+    now: Time,
+    began: Option<Time>,
+    is_ready: bool,
+    is_draining: bool,
+    has_company: bool,
+    /// Where others may be; asked from the first tick on, when time begins.
+    join: Vec<SocketAddr>,
+    beat_at: Time,
+    call_at: Time,
+    outbox: BTreeMap<SocketAddr, Vec<u8>>,
+    effects: VecDeque<Effect>,
+    sends: VecDeque<(SocketAddr, Way, Vec<u8>)>,
+    dropped: Dropped,
+}
+
+impl Cluster {
+    /// A node as its disk knew it.
+    pub(crate) fn new(
+        config: &ClusterConfig,
+        known: Known,
+        records: Vec<store::Record>,
+    ) -> Result<Self, ClusterError> {
+        let me = known.me;
+        let mut join = config.join.clone();
+        join.extend(known.others.values().map(|other| other.address));
+        join.retain(|address| *address != config.address);
+        let membership = Membership::new(config.membership(me, !join.is_empty()))?;
+        let store = Store::new(config.store(me), records)?;
+        let has_company = !join.is_empty();
+        Ok(Self {
+            me,
+            name: Arc::clone(&config.name),
+            membership,
+            store,
+            ownership: Ownership::new(),
+            marks: Marks::default(),
+            rounds: Rounds::default(),
+            cases: Cases::default(),
+            quorum: Quorum::default(),
+            catalog: Catalog::default(),
+            peers: Peers::new(known),
+            rng: Rng::new(config.seed ^ 0x0c1a),
+            now: Time::ZERO,
+            began: None,
+            is_ready: false,
+            is_draining: false,
+            has_company,
+            join,
+            beat_at: Time::ZERO,
+            call_at: Time::ZERO,
+            outbox: BTreeMap::new(),
+            effects: VecDeque::new(),
+            sends: VecDeque::new(),
+            dropped: Dropped::default(),
+        })
+    }
+
+    /// Time has passed: everything that is due is done.
+    pub(crate) fn tick(&mut self, now: Time) {
+        self.now = now;
+        if self.began.is_none() {
+            self.began = Some(now);
+            self.beat_at = now;
+            let join = std::mem::take(&mut self.join);
+            self.membership.handle(now, membership::Input::Join(join));
+        }
+        if self.membership.deadline().is_none_or(|due| due <= now) {
+            self.membership.handle(now, membership::Input::Tick);
+        }
+        if self.store.deadline().is_none_or(|due| due <= now) {
+            self.store.handle(now, store::Input::Tick);
+        }
+        self.drain();
+        self.call_the_silent();
+        if now >= self.beat_at {
+            self.beat_at = now + BEAT;
+            self.pass_marks_on();
+            self.settle_marks();
+            self.become_ready();
+        }
+    }
+
+    /// A packet came.
+    pub(crate) fn received(&mut self, now: Time, from: SocketAddr, way: Way, bytes: &[u8]) {
+        self.now = now;
+        let (sender, sections) = match unpack(bytes) {
+            Ok(packet) => packet,
+            Err(PacketError::TooNew) => {
+                self.dropped.too_new += 1;
+                return;
+            }
+            Err(PacketError::Malformed) => {
+                self.dropped.malformed += 1;
+                return;
+            }
+        };
+        if sender == self.me {
+            self.dropped.from_myself += 1;
+            return;
+        }
+        self.quorum.hear(sender, now);
+        for section in sections {
+            self.section(sender, from, way, section);
+        }
+        self.drain();
+    }
+
+    fn section(&mut self, sender: NodeId, from: SocketAddr, way: Way, section: Section) {
+        let now = self.now;
+        match section {
+            Section::Membership(bytes) => {
+                let input = membership::Input::Received(from, way, bytes);
+                self.membership.handle(now, input);
+            }
+            Section::Store(bytes) => {
+                let input = store::Input::Received(sender, way, bytes);
+                self.store.handle(now, input);
+            }
+            Section::Ask(ask) => self.effects.push_back(Effect::Ask(sender, ask)),
+            Section::Word(word) => self.cases.word(sender, word.case, word.finding),
+            Section::Call => self.say(sender, &Section::Here),
+            Section::Here => {}
+            Section::Streak(streak) => self.effects.push_back(Effect::Streak(streak)),
+            Section::Marks(marks) => {
+                for mark in marks.into_iter().filter(|mark| mark.owner != self.me) {
+                    self.marks.hear(now, mark);
+                }
+                self.settle_marks();
+            }
+        }
+    }
+
+    /// What concerns the node; drain until `None`.
+    pub(crate) fn poll(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.drain();
+        }
+        self.effects.pop_front()
+    }
+
+    /// What is to be sent; drain until `None`, after the effects.
+    pub(crate) fn send(&mut self) -> Option<(SocketAddr, Way, Vec<u8>)> {
+        if let Some(first) = self.sends.pop_front() {
+            return Some(first);
+        }
+        let (to, sections) = self.outbox.pop_first()?;
+        Some((to, Way::Datagram, pack(self.me, &sections)))
+    }
+
+    /// When [`Self::tick`] is due.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let called = (!self.cases.is_empty()).then_some(self.call_at);
+        let rooms = [self.membership.deadline(), self.store.deadline()];
+        let own = [self.cases.deadline(), called, Some(self.beat_at)];
+        rooms.into_iter().chain(own).flatten().min()
+    }
+
+    /// The disk has everything up to this mark.
+    pub(crate) fn persisted(&mut self, now: Time, mark: store::Mark) {
+        self.now = now;
+        self.store.handle(now, store::Input::Persisted(mark));
+        self.drain();
+    }
+
+    /// Writes to the store; the write's name.
+    pub(crate) fn write(&mut self, now: Time, key: Vec<u8>, value: Option<Vec<u8>>) -> Version {
+        let input = match value {
+            Some(value) => store::Input::Put(key, value),
+            None => store::Input::Delete(key),
+        };
+        self.store.handle(now, input);
+        self.drain();
+        self.store.version().expect("something was just written")
+    }
+
+    /// Sends a section to a node, if it is known where it is.
+    pub(crate) fn say(&mut self, to: NodeId, section: &Section) {
+        if let Some(member) = self.membership.member(to) {
+            let address = member.address;
+            self.put(address, Way::Datagram, section);
+        }
+    }
+
+    fn put(&mut self, to: SocketAddr, way: Way, section: &Section) {
+        let bytes = section.encode();
+        if way == Way::Stream {
+            self.sends.push_back((to, way, pack(self.me, &bytes)));
+            return;
+        }
+        let waiting = self.outbox.entry(to).or_default();
+        if !waiting.is_empty() && waiting.len() + bytes.len() > ROOM {
+            let full = std::mem::take(waiting);
+            self.sends.push_back((to, way, pack(self.me, &full)));
+        }
+        self.outbox.entry(to).or_default().extend(bytes);
+    }
+
+    /// The node of a name, if it lives.
+    pub(crate) fn living(&self, name: &str) -> Option<NodeId> {
+        self.peers.living(name)
+    }
+
+    /// What people call a node.
+    pub(crate) fn name_of(&self, id: NodeId) -> Arc<str> {
+        let member = self.membership.member(id);
+        member.map_or_else(|| id.to_string().into(), |member| Arc::clone(&member.name))
+    }
+
+    /// Whether this node may own targets.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// How many other nodes count: alive, suspect and dead ones.
+    pub(crate) fn others(&self) -> usize {
+        self.quorum.others()
+    }
+
+    /// What was dropped.
+    pub(crate) const fn dropped(&self) -> Dropped {
+        Dropped {
+            marks: self.marks.dropped(),
+            ..self.dropped
+        }
+    }
+
+    /// What is remembered of the members over a restart.
+    pub(crate) fn remembered(&self) -> Vec<u8> {
+        self.peers.encode(self.me, self.membership.members())
+    }
+
+    /// Tells ownership something of a target.
+    pub(crate) fn own_target(&mut self, now: Time, input: ownership::Input) {
+        self.ownership.handle(now, input);
+        self.drain();
+    }
+
+    /// How many of the living come before this node, in the order of their names.
+    pub(crate) fn rank(&self) -> u32 {
+        let before = self.ownership.members().filter(|m| m.name < self.name);
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether this node is the first of the living: what only one should do is its work.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_ready && self.rank() == 0
+    }
+
+    /// Everybody who is known, by name.
+    pub(crate) fn seats(&self) -> Vec<Seat> {
+        let members = self.membership.members().map(|m| Seat {
+            id: m.id,
+            name: Arc::clone(&m.name),
+            address: m.address,
+            state: state_name(m.state),
+            incarnation: m.incarnation.0,
+            zone: Arc::clone(&m.meta.zone),
+            weight: m.meta.weight,
+            is_draining: m.meta.standing == Standing::Draining,
+            owned: if self.living(&m.name) == Some(m.id) {
+                self.ownership.owned(&m.name)
+            } else {
+                0
+            },
+            wire: m.meta.wire.1,
+        });
+        let remembered = self.peers.remembered().map(|other| Seat {
+            id: NodeId(0),
+            name: Arc::clone(&other.name),
+            address: other.address,
+            state: "dead",
+            incarnation: 0,
+            zone: "".into(),
+            weight: 1,
+            is_draining: false,
+            owned: 0,
+            wire: 0,
+        });
+        let mut seats: Vec<Seat> = members.chain(remembered).collect();
+        seats.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        seats
+    }
+
+    /// Others may be found at these addresses too.
+    pub(crate) fn join(&mut self, now: Time, mut addresses: Vec<SocketAddr>) {
+        let mine = self.membership.me().address;
+        addresses.retain(|address| *address != mine);
+        self.has_company |= !addresses.is_empty();
+        self.membership
+            .handle(now, membership::Input::Join(addresses));
+        self.now = now;
+        self.drain();
+    }
+
+    /// Gives all targets away; others take them while this node goes on.
+    pub(crate) fn drain_away(&mut self, now: Time) {
+        self.now = now;
+        self.is_draining = true;
+        self.describe();
+        self.drain();
+    }
+
+    /// Says farewell.
+    pub(crate) fn leave(&mut self, now: Time) {
+        self.now = now;
+        self.membership.handle(now, membership::Input::Leave);
+        self.drain();
+    }
+
+    /// Takes a dead member out for good; `false` if there is none of this name.
+    pub(crate) fn forget(&mut self, now: Time, name: &str) -> bool {
+        let is_it = |m: &&membership::Member| {
+            &*m.name == name && matches!(m.state, State::Dead | State::Left)
+        };
+        let ids: Vec<NodeId> = self
+            .membership
+            .members()
+            .filter(is_it)
+            .map(|m| m.id)
+            .collect();
+        let remembered = self.peers.forget(name);
+        for &id in &ids {
+            self.membership.handle(now, membership::Input::Forget(id));
+        }
+        self.now = now;
+        self.drain();
+        self.count_members();
+        !ids.is_empty() || remembered
+    }
+
+    fn describe(&mut self) {
+        let mut meta = self.membership.me().meta.clone();
+        meta.standing = if self.is_ready && !self.is_draining {
+            Standing::Usable
+        } else {
+            Standing::Draining
+        };
+        if meta != self.membership.me().meta {
+            let input = membership::Input::Describe(meta);
+            self.membership.handle(self.now, input);
+        }
+    }
+
+    /// A node that has caught up with one other, or has waited long enough, takes part.
+    fn become_ready(&mut self) {
+        if self.is_ready {
+            return;
+        }
+        let began = self.began.expect("the first tick has been");
+        let has_met = self.membership.living() > 1 && self.store.has_met();
+        let is_alone = self.now.since(began) >= ALONE_AFTER && self.membership.living() == 1;
+        if has_met || is_alone || !self.has_company {
+            self.is_ready = true;
+            self.describe();
+            self.drain();
+            self.effects.push_back(Effect::Ready);
+        }
+    }
+
+    /// Everything that the rooms want, until they want nothing more.
+    fn drain(&mut self) {
+        loop {
+            if let Some(output) = self.membership.poll() {
+                self.member_says(output);
+            } else if let Some(output) = self.store.poll() {
+                self.store_says(output);
+            } else if let Some(ownership::Output::Changed(change)) = self.ownership.poll() {
+                self.effects.push_back(Effect::Owners(change));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn store_says(&mut self, output: store::Output) {
+        match output {
+            store::Output::Send(to, way, bytes) => {
+                if let Some(member) = self.membership.member(to) {
+                    let address = member.address;
+                    self.put(address, way, &Section::Store(bytes));
+                }
+            }
+            store::Output::Persist(mark, records) => {
+                self.effects.push_back(Effect::Persist(mark, records));
+            }
+            store::Output::Changed(key) => self.effects.push_back(Effect::Stored(key)),
+            store::Output::Confirmed(version) => {
+                self.effects.push_back(Effect::Confirmed(version));
+            }
+            store::Output::Renamed(_, why) => {
+                self.effects.push_back(Effect::Notice(Notice::Renamed(why)));
+            }
+        }
+    }
+
+    fn member_says(&mut self, output: membership::Output) {
+        use membership::Output;
+        match output {
+            Output::Send(to, way, bytes) => self.put(to, way, &Section::Membership(bytes)),
+            Output::Changed(member) => self.member_changed(&member),
+            Output::Forgotten(id) => {
+                if let Some(name) = self.peers.gone(id) {
+                    self.own(ownership::Input::Left(name));
+                }
+                self.marks.forget(id);
+                self.count_members();
+                self.effects.push_back(Effect::Members);
+            }
+            Output::Refused { name, at, .. } => {
+                self.effects.push_back(Effect::Refused(name, at));
+            }
+            Output::Left => self.effects.push_back(Effect::Left),
+            Output::Accused { member, by, .. } => {
+                let (member, by) = (self.name_of(member), self.name_of(by));
+                let notice = Notice::Accused { member, by };
+                self.effects.push_back(Effect::Notice(notice));
+            }
+            Output::MassLoss { lost, of } => {
+                let notice = Notice::MassLoss { lost, of };
+                self.effects.push_back(Effect::Notice(notice));
+            }
+        }
+    }
+
+    fn member_changed(&mut self, member: &membership::Member) {
+        let state = member.state;
+        let change = self.peers.changed(self.now, member);
+        if let Some(was_suspect) = change.suspicion {
+            let name = Arc::clone(&member.name);
+            self.effects.push_back(Effect::Suspect(name, was_suspect));
+        }
+        match state {
+            State::Alive | State::Suspect if change.lives => {
+                let standing = match member.meta.standing {
+                    Standing::Usable => ownership::Standing::Usable,
+                    Standing::Draining => ownership::Standing::Draining,
+                };
+                self.own(ownership::Input::Joined(ownership::Member {
+                    name: Arc::clone(&member.name),
+                    zone: Arc::clone(&member.meta.zone),
+                    weight: u32::from(member.meta.weight),
+                    standing,
+                }));
+            }
+            State::Dead | State::Left if change.has_gone => {
+                self.own(ownership::Input::Left(Arc::clone(&member.name)));
+            }
+            State::Alive | State::Suspect | State::Dead | State::Left => {}
+        }
+        self.count_members();
+        self.effects.push_back(Effect::Members);
+        if change.state {
+            let notice = Notice::Member {
+                member: Arc::clone(&member.name),
+                state: state_name(state),
+                incarnation: member.incarnation.0,
+            };
+            self.effects.push_back(Effect::Notice(notice));
+        }
+    }
+
+    fn own(&mut self, input: ownership::Input) {
+        self.ownership.handle(self.now, input);
+        let view = peers::view_of(self.ownership.members());
+        self.marks.turn(view);
+        self.settle_marks();
+    }
+
+    /// Tells the quorum and the store who counts.
+    fn count_members(&mut self) {
+        let counts = |m: &&membership::Member| m.state != State::Left;
+        let known: Vec<NodeId> = self
+            .membership
+            .members()
+            .filter(counts)
+            .map(|m| m.id)
+            .collect();
+        let unseen = self.peers.unseen(&self.membership);
+        self.quorum.count(self.me, known.into_iter().chain(unseen));
+        let (live, frontier) = self
+            .peers
+            .whom(self.me, self.now, &self.membership, FRONTIER);
+        if self.peers.are_others(&live, &frontier) {
+            let input = store::Input::Peers { live, frontier };
+            self.store.handle(self.now, input);
+        }
+    }
+
+    /// Members whose word is needed and that are silent are asked whether they are there.
+    fn call_the_silent(&mut self) {
+        let Some(since) = self.cases.oldest_needed() else {
+            return;
+        };
+        if self.now < self.call_at {
+            return;
+        }
+        self.call_at = self.now + CALL_EVERY;
+        if self.quorum.is_met(since) {
+            return;
+        }
+        let silent: Vec<NodeId> = self.quorum.silent(since).collect();
+        for id in silent {
+            self.say(id, &Section::Call);
+        }
+    }
+
+    fn settle_marks(&mut self) {
+        let store = &self.store;
+        if self.marks.settle(|version| store.is_satisfied(version)) {
+            self.effects.push_back(Effect::Members);
+        }
+    }
+
+    /// A second's marks go on: to all where they are few, else to some at random.
+    fn pass_marks_on(&mut self) {
+        let living = self.peers.others(self.me, &self.membership);
+        if living.is_empty() {
+            return;
+        }
+        let few = living.len() <= DIRECT_MAX;
+        let chosen = if few {
+            living
+        } else {
+            self.rng_some(living, FAN_OUT)
+        };
+        let times = if few { 1 } else { COPIES };
+        let mut news = self.marks.news(self.now, times);
+        if few {
+            // Everybody hears it from its owner.
+            news.retain(|mark| mark.owner == self.me);
+        }
+        let mut rest = &news[..];
+        while !rest.is_empty() {
+            let now = rest.len().min(MARKS_IN_PACKET);
+            let section = Section::Marks(rest[..now].to_vec());
+            rest = &rest[now..];
+            for &to in &chosen {
+                self.say(to, &section);
+            }
+        }
+    }
+
+    fn rng_some(&mut self, mut all: Vec<NodeId>, count: usize) -> Vec<NodeId> {
+        let mut some = Vec::new();
+        while some.len() < count && !all.is_empty() {
+            let at = usize::try_from(self.rng.below(all.len() as u64)).expect("an index");
+            some.push(all.swap_remove(at));
+        }
+        some
+    }
+
+    /// This node's own marks, as it promises them now.
+    pub(crate) fn promise(&mut self, now: Time, marks: Vec<(Duration, Time, Vec<u64>)>) {
+        let version = self.store.version().unwrap_or_default();
+        let view = self.marks.view();
+        for (interval, at, except) in marks {
+            let mark = Mark {
+                owner: self.me,
+                interval,
+                age: now.since(at),
+                view,
+                version,
+                except,
+            };
+            self.marks.hear(now, mark);
+        }
+        self.settle_marks();
+    }
+}
+
+/// Among so many others, an owner tells all of them.
+const DIRECT_MAX: usize = 12;
+/// Beyond that, so many at a time, and each mark so often by each node.
+const FAN_OUT: usize = 2;
+const COPIES: u8 = 2;
+/// So that a section fits a datagram even with some exceptions.
+const MARKS_IN_PACKET: usize = 24;
+
+/// A member's state in people's words.
+pub(crate) const fn state_name(state: State) -> &'static str {
+    match state {
+        State::Alive => "alive",
+        State::Suspect => "suspect",
+        State::Dead => "dead",
+        State::Left => "left",
+    }
+}

@@ -1,0 +1,255 @@
+//! What nodes say to each other: one packet, several sections, each with a budget of its own.
+//!
+//! A packet is a version byte, the sender's id and tagged sections; membership and store put their
+//! own bytes into theirs. Sections of a newer version are skipped, a newer version byte is refused.
+//! Sealing is the shell's. Every length is bounded by the bytes that came.
+//! Does not know what any section does.
+
+use std::sync::Arc;
+
+use base::wire::{DecodeError, Reader, Writer};
+use base::{Duration, NodeId, Origin, Version};
+
+use crate::outcome::{Doubt, Finding, Reason};
+
+/// The newest version that this node understands, and the one that it speaks.
+pub const WIRE: u8 = 1;
+/// Bytes of one datagram at most, before it is sealed.
+pub(crate) const DATAGRAM_MAX: usize = 1_300;
+/// What a version byte and the sender's id take.
+const HEAD: usize = 9;
+/// Exceptions that one mark lists at most; with more there is no mark.
+pub(crate) const EXCEPTIONS_MAX: usize = 32;
+
+/// One part of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// Of the membership room.
+    Membership(Vec<u8>),
+    /// Of the store room.
+    Store(Vec<u8>),
+    /// Probe this once and say what you find.
+    Ask(Ask),
+    /// What was found.
+    Word(Word),
+    /// Say that you are there.
+    Call,
+    /// I am.
+    Here,
+    /// A verdict in the making, for the standbys.
+    Streak(Streak),
+    /// What owners have checked, and when.
+    Marks(Vec<Mark>),
+}
+
+/// A question for an opinion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// Comes back with the word.
+    pub(crate) case: u64,
+    pub(crate) target: Arc<str>,
+    /// Of the definition, so that nobody judges another one.
+    pub(crate) sum: u64,
+}
+
+/// An opinion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) case: u64,
+    pub(crate) finding: Finding,
+}
+
+/// Counters that are not at rest. Lost ones delay a verdict and never invent one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Streak {
+    pub(crate) target: Arc<str>,
+    /// Of the status that it counts from.
+    pub(crate) transition: u32,
+    pub(crate) failures: u16,
+    pub(crate) successes: u16,
+    pub(crate) window: u64,
+}
+
+/// An owner's promise: all its targets of this interval were checked at or after a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) owner: NodeId,
+    pub(crate) interval: Duration,
+    /// How long ago that moment is, relays included.
+    pub(crate) age: Duration,
+    /// The members as the owner saw them: another view means other targets.
+    pub(crate) view: u64,
+    /// Everything that the owner had written by then.
+    pub(crate) version: Version,
+    /// Targets (their names' hashes) of which it does not hold.
+    pub(crate) except: Vec<u64>,
+}
+
+/// Why a packet was not read. Nothing was taken from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PacketError {
+    /// Its version is newer than ours.
+    TooNew,
+    /// It is not a packet.
+    Malformed,
+}
+
+impl From<DecodeError> for PacketError {
+    fn from(_: DecodeError) -> Self {
+        Self::Malformed
+    }
+}
+
+impl Section {
+    /// The section as it stands in a packet.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        match self {
+            Self::Membership(bytes) => w.field_bytes(1, bytes),
+            Self::Store(bytes) => w.field_bytes(2, bytes),
+            Self::Ask(ask) => w.field(3, |w| {
+                w.number(ask.case);
+                w.raw(&ask.sum.to_le_bytes());
+                w.bytes(ask.target.as_bytes());
+            }),
+            Self::Word(word) => w.field(4, |w| {
+                w.number(word.case);
+                put_finding(w, word.finding);
+            }),
+            Self::Call => w.field_bytes(5, &[]),
+            Self::Here => w.field_bytes(6, &[]),
+            Self::Streak(streak) => w.field(7, |w| {
+                w.bytes(streak.target.as_bytes());
+                w.number(u64::from(streak.transition));
+                w.number(u64::from(streak.failures));
+                w.number(u64::from(streak.successes));
+                w.number(streak.window);
+            }),
+            Self::Marks(marks) => w.field(8, |w| marks.iter().for_each(|mark| put_mark(w, mark))),
+        }
+        w.finish()
+    }
+}
+
+/// A packet of these encoded sections.
+pub(crate) fn pack(sender: NodeId, sections: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEAD + sections.len());
+    bytes.push(WIRE);
+    bytes.extend_from_slice(&sender.0.to_le_bytes());
+    bytes.extend_from_slice(sections);
+    bytes
+}
+
+/// How many bytes of sections fit into a datagram.
+pub(crate) const ROOM: usize = DATAGRAM_MAX - HEAD;
+
+/// The sender and the sections of a packet.
+pub(crate) fn unpack(bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError> {
+    let (version, rest) = bytes.split_first().ok_or(PacketError::Malformed)?;
+    if *version > WIRE {
+        return Err(PacketError::TooNew);
+    }
+    let mut r = Reader::new(rest);
+    let sender = NodeId(fixed(&mut r)?);
+    let mut sections = Vec::new();
+    while let Some((tag, field)) = r.field()? {
+        sections.extend(section(tag, field)?);
+    }
+    Ok((sender, sections))
+}
+
+fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> {
+    Ok(Some(match tag {
+        1 => Section::Membership(r.raw(r.left())?.to_vec()),
+        2 => Section::Store(r.raw(r.left())?.to_vec()),
+        3 => {
+            let case = r.number()?;
+            let sum = fixed(&mut r)?;
+            let target = r.text()?.into();
+            Section::Ask(Ask { case, target, sum })
+        }
+        4 => Section::Word(Word {
+            case: r.number()?,
+            finding: get_finding(&mut r)?,
+        }),
+        5 => Section::Call,
+        6 => Section::Here,
+        7 => Section::Streak(Streak {
+            target: r.text()?.into(),
+            transition: r.small("transition")?,
+            failures: r.small("failures")?,
+            successes: r.small("successes")?,
+            window: r.number()?,
+        }),
+        8 => {
+            let mut marks = Vec::new();
+            while !r.is_empty() {
+                marks.push(get_mark(&mut r)?);
+            }
+            Section::Marks(marks)
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    let bytes = r.raw(8)?.try_into().expect("eight bytes were asked for");
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn put_finding(w: &mut Writer, finding: Finding) {
+    match finding {
+        Finding::Passed => w.number(0),
+        Finding::Failed(reason) => {
+            w.number(1);
+            w.number(u64::from(reason.to_stored()));
+        }
+        Finding::Inconclusive(_) => w.number(2),
+    }
+}
+
+fn get_finding(r: &mut Reader<'_>) -> Result<Finding, DecodeError> {
+    Ok(match r.number()? {
+        0 => Finding::Passed,
+        1 => Finding::Failed(Reason::from_stored(r.small("reason")?)),
+        _ => Finding::Inconclusive(Doubt::Unable),
+    })
+}
+
+pub(crate) fn put_mark(w: &mut Writer, mark: &Mark) {
+    w.raw(&mark.owner.0.to_le_bytes());
+    w.number(crate::clock::micros(mark.interval) / 1_000);
+    w.number(crate::clock::micros(mark.age) / 1_000);
+    w.raw(&mark.view.to_le_bytes());
+    w.raw(&mark.version.origin.0.to_le_bytes());
+    w.number(mark.version.seq);
+    w.number(mark.except.len() as u64);
+    for hash in &mark.except {
+        w.raw(&hash.to_le_bytes());
+    }
+}
+
+fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
+    let owner = NodeId(fixed(r)?);
+    let interval = Duration::from_millis(r.number()?);
+    let age = Duration::from_millis(r.number()?.min(AGE_MAX_MS));
+    let view = fixed(r)?;
+    let origin = Origin(fixed(r)?);
+    let seq = r.number()?;
+    let count = r.number()?;
+    if count > EXCEPTIONS_MAX as u64 {
+        return Err(DecodeError::TooLong);
+    }
+    let except = (0..count).map(|_| fixed(r)).collect::<Result<_, _>>()?;
+    Ok(Mark {
+        owner,
+        interval,
+        age,
+        view,
+        version: Version { origin, seq },
+        except,
+    })
+}
+
+/// Older marks are as old as this.
+const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;

@@ -1,0 +1,266 @@
+//! The members by name, and what of them survives a restart.
+//!
+//! Does not know how a member was found or what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::wire::{DecodeError, Reader, Writer};
+use base::{Duration, NodeId, Time, hash64};
+use membership::{Member, Membership, State};
+
+/// What the disk remembers of the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) me: NodeId,
+    pub(crate) others: BTreeMap<NodeId, Other>,
+}
+
+/// A member of an earlier life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Other {
+    pub(crate) name: Arc<str>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Known {
+    /// A node that remembers nobody.
+    pub(crate) const fn nobody(me: NodeId) -> Self {
+        Self {
+            me,
+            others: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let mut known = Self::nobody(NodeId(0));
+        while let Some((tag, mut field)) = r.field()? {
+            match tag {
+                1 => known.me = NodeId(field.number()?),
+                2 => {
+                    let id = NodeId(field.number()?);
+                    let name = field.text()?.into();
+                    let address = field.text()?.parse().map_err(|_| DecodeError::NotText)?;
+                    known.others.insert(id, Other { name, address });
+                }
+                _ => {}
+            }
+        }
+        if known.me == NodeId(0) {
+            return Err(DecodeError::Missing("id"));
+        }
+        Ok(known)
+    }
+}
+
+/// What a change of one member means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Changed {
+    /// It is another state than before.
+    pub(super) state: bool,
+    /// It is alive or suspect, and its name is its own.
+    pub(super) lives: bool,
+    /// It bore its name until now and is gone.
+    pub(super) has_gone: bool,
+    /// It has just come under suspicion, or out of it.
+    pub(super) suspicion: Option<bool>,
+}
+
+/// The members as this room knows them.
+#[derive(Debug)]
+pub(super) struct Peers {
+    by_name: BTreeMap<Arc<str>, NodeId>,
+    states: BTreeMap<NodeId, State>,
+    names: BTreeMap<NodeId, Arc<str>>,
+    dead_since: BTreeMap<NodeId, Time>,
+    remembered: BTreeMap<NodeId, Other>,
+    told: (Vec<NodeId>, Vec<NodeId>),
+}
+
+impl Peers {
+    pub(super) fn new(known: Known) -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            states: BTreeMap::new(),
+            names: BTreeMap::new(),
+            dead_since: BTreeMap::new(),
+            remembered: known.others,
+            told: (Vec::new(), Vec::new()),
+        }
+    }
+
+    pub(super) fn changed(&mut self, now: Time, member: &Member) -> Changed {
+        let id = member.id;
+        let before = self.states.insert(id, member.state);
+        self.names.insert(id, Arc::clone(&member.name));
+        self.remembered.remove(&id);
+        // A node that lost its disk comes back with another id under its name.
+        self.remembered.retain(|_, other| other.name != member.name);
+        let lives = matches!(member.state, State::Alive | State::Suspect);
+        let holder = self.by_name.get(&member.name).copied();
+        let mut has_gone = false;
+        if lives {
+            self.dead_since.remove(&id);
+            self.by_name.insert(Arc::clone(&member.name), id);
+        } else {
+            self.dead_since.entry(id).or_insert(now);
+            if holder == Some(id) {
+                self.by_name.remove(&member.name);
+                has_gone = true;
+            }
+        }
+        let was_suspect = before == Some(State::Suspect);
+        let is_suspect = member.state == State::Suspect;
+        Changed {
+            state: before != Some(member.state),
+            lives,
+            has_gone,
+            suspicion: (was_suspect != is_suspect).then_some(is_suspect),
+        }
+    }
+
+    /// Nobody remembers this member any more; its name, if it bore it.
+    pub(super) fn gone(&mut self, id: NodeId) -> Option<Arc<str>> {
+        self.states.remove(&id);
+        self.dead_since.remove(&id);
+        let name = self.names.remove(&id)?;
+        if self.by_name.get(&name) != Some(&id) {
+            return None;
+        }
+        self.by_name.remove(&name);
+        Some(name)
+    }
+
+    pub(super) fn living(&self, name: &str) -> Option<NodeId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Members of earlier lives that have not been seen in this one.
+    pub(super) fn unseen(&self, membership: &Membership) -> Vec<NodeId> {
+        let ids = self.remembered.keys().copied();
+        ids.filter(|id| membership.member(*id).is_none()).collect()
+    }
+
+    /// Members of earlier lives that have not been seen in this one, with their names.
+    pub(super) fn remembered(&self) -> impl Iterator<Item = &Other> {
+        self.remembered.values()
+    }
+
+    pub(super) fn forget(&mut self, name: &str) -> bool {
+        let before = self.remembered.len();
+        self.remembered.retain(|_, other| &*other.name != name);
+        self.remembered.len() != before
+    }
+
+    /// Everybody alive but this node.
+    pub(super) fn others(&self, me: NodeId, membership: &Membership) -> Vec<NodeId> {
+        let lives = |m: &&Member| m.id != me && matches!(m.state, State::Alive | State::Suspect);
+        membership.members().filter(lives).map(|m| m.id).collect()
+    }
+
+    /// Whom the store talks to, and for whom it waits before it forgets.
+    pub(super) fn whom(
+        &self,
+        me: NodeId,
+        now: Time,
+        membership: &Membership,
+        patience: Duration,
+    ) -> (Vec<NodeId>, Vec<NodeId>) {
+        let live = self.others(me, membership);
+        let recent = |id: &NodeId| {
+            let since = self.dead_since.get(id);
+            since.is_none_or(|since| now.since(*since) < patience)
+        };
+        let waits = |m: &&Member| m.id != me && m.state != State::Left && recent(&m.id);
+        let frontier = membership.members().filter(waits).map(|m| m.id);
+        let frontier: BTreeSet<NodeId> = frontier.chain(self.unseen(membership)).collect();
+        (live, frontier.into_iter().collect())
+    }
+
+    pub(super) fn are_others(&mut self, live: &[NodeId], frontier: &[NodeId]) -> bool {
+        if self.told.0 == live && self.told.1 == frontier {
+            return false;
+        }
+        self.told = (live.to_vec(), frontier.to_vec());
+        true
+    }
+
+    /// What a restart needs.
+    pub(super) fn encode<'a>(
+        &self,
+        me: NodeId,
+        members: impl Iterator<Item = &'a Member>,
+    ) -> Vec<u8> {
+        let mut others: BTreeMap<NodeId, Other> = self.remembered.clone();
+        for member in members.filter(|m| m.id != me && m.state != State::Left) {
+            let name = Arc::clone(&member.name);
+            let address = member.address;
+            others.insert(member.id, Other { name, address });
+        }
+        let mut w = Writer::new();
+        w.field_number(1, me.0);
+        for (id, other) in others {
+            w.field(2, |w| {
+                w.number(id.0);
+                w.bytes(other.name.as_bytes());
+                w.bytes(other.address.to_string().as_bytes());
+            });
+        }
+        w.finish()
+    }
+}
+
+/// A name for the set of owners, equal on nodes that see the same.
+pub(super) fn view_of<'a>(members: impl Iterator<Item = &'a ownership::Member>) -> u64 {
+    let mut w = Writer::new();
+    for member in members {
+        w.bytes(member.name.as_bytes());
+        w.bytes(member.zone.as_bytes());
+        w.number(u64::from(member.weight));
+        w.number(member.standing as u64);
+    }
+    hash64(&w.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_comes_back() {
+        let mut known = Known::nobody(NodeId(7));
+        let other = Other {
+            name: "n2".into(),
+            address: "10.0.0.2:7718".parse().unwrap(),
+        };
+        known.others.insert(NodeId(9), other);
+        let peers = Peers::new(known.clone());
+        let bytes = peers.encode(NodeId(7), std::iter::empty());
+        assert_eq!(Known::decode(&bytes), Ok(known));
+        assert!(Known::decode(b"").is_err());
+    }
+
+    #[test]
+    fn views_differ_in_names_zones_weights_and_standing() {
+        let plain = ownership::Member::new("a");
+        let of = |member: &ownership::Member| view_of([member].into_iter());
+        let mut others = vec![ownership::Member::new("b")];
+        others.push(ownership::Member {
+            weight: 2,
+            ..plain.clone()
+        });
+        others.push(ownership::Member {
+            zone: "z".into(),
+            ..plain.clone()
+        });
+        others.push(ownership::Member {
+            standing: ownership::Standing::Draining,
+            ..plain.clone()
+        });
+        for other in &others {
+            assert_ne!(of(&plain), of(other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The config file of all nodes: revisions that take effect when they are complete.
+//!
+//! A revision is a manifest (its number, and a sum over the hashes of its definitions) and one
+//! entry for each definition. Entries come in any order; once those that are here add up to the
+//! manifest's sum, all that changed takes effect together. Equal numbers: the greater sum wins.
+//! A reload makes a new revision whatever it holds, so that a rollback works; a boot does so only
+//! if the content is none of the last hundred (design.md, "Catalogue").
+//! Does not know definitions, files or the store.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use base::wire::{DecodeError, Reader, Writer};
+use base::{Duration, Time, hash64};
+
+/// How many earlier contents are remembered.
+const PAST: usize = 100;
+/// A revision whose rest does not come is used as it stands after this.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a revision is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manifest {
+    /// Counts from 1.
+    pub(crate) revision: u64,
+    /// The sum of its entries' hashes.
+    pub(crate) sum: u64,
+    pub(crate) count: u64,
+    /// Which node wrote it.
+    pub(crate) by: Arc<str>,
+    /// The sums of earlier revisions, newest last.
+    pub(crate) past: VecDeque<u64>,
+}
+
+impl Manifest {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.field_number(1, self.revision);
+        w.field_number(2, self.sum);
+        w.field_number(3, self.count);
+        w.field_bytes(4, self.by.as_bytes());
+        w.field(5, |w| {
+            let past = self.past.iter();
+            past.for_each(|sum| w.raw(&sum.to_le_bytes()));
+        });
+        w.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let mut manifest = Self::default();
+        while let Some((tag, mut field)) = r.field()? {
+            match tag {
+                1 => manifest.revision = field.number()?,
+                2 => manifest.sum = field.number()?,
+                3 => manifest.count = field.number()?,
+                4 => manifest.by = field.rest_text()?.into(),
+                5 => {
+                    while !field.is_empty() && manifest.past.len() < PAST {
+                        let bytes = field
+                            .raw(8)?
+                            .try_into()
+                            .expect("eight bytes were asked for");
+                        manifest.past.push_back(u64::from_le_bytes(bytes));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Which of two counts.
+    pub(crate) const fn rank(&self) -> (u64, u64) {
+        (self.revision, self.sum)
+    }
+
+    /// Whether this content is the present one or one of the last hundred.
+    pub(crate) fn knows(&self, sum: u64) -> bool {
+        self.revision > 0 && (self.sum == sum || self.past.contains(&sum))
+    }
+
+    /// The next revision, with this content.
+    pub(crate) fn next(&self, revision: Option<u64>, sum: u64, count: u64, by: Arc<str>) -> Self {
+        let mut past = self.past.clone();
+        if self.revision > 0 {
+            past.push_back(self.sum);
+        }
+        while past.len() > PAST {
+            past.pop_front();
+        }
+        let revision = revision.unwrap_or(0).max(self.revision + 1);
+        Self {
+            revision,
+            sum,
+            count,
+            by,
+            past,
+        }
+    }
+}
+
+/// What the entries of a whole content add up to.
+pub(crate) fn sum_of<'a>(entries: impl Iterator<Item = &'a [u8]>) -> (u64, u64) {
+    entries.fold((0, 0), |(sum, count), entry| {
+        (hash64(entry).wrapping_add(sum), count + 1)
+    })
+}
+
+/// The file's entries as far as they have come.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    manifest: Manifest,
+    /// The hash of each entry that is here.
+    entries: BTreeMap<Arc<str>, u64>,
+    sum: u64,
+    /// What came since the last revision took effect.
+    changed: BTreeSet<Arc<str>>,
+    /// The rank of what is in effect.
+    effective: (u64, u64),
+    waiting_since: Option<Time>,
+}
+
+/// What takes effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Effective {
+    pub(crate) manifest: Manifest,
+    pub(crate) changed: BTreeSet<Arc<str>>,
+    pub(crate) complete: bool,
+}
+
+impl Catalog {
+    /// The newest manifest that was heard of.
+    pub(crate) const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// An entry has come, changed or gone.
+    pub(crate) fn entry(&mut self, now: Time, name: &Arc<str>, content: Option<&[u8]>) {
+        let old = match content {
+            Some(content) => {
+                let hash = hash64(content);
+                self.sum = self.sum.wrapping_add(hash);
+                self.entries.insert(Arc::clone(name), hash)
+            }
+            None => self.entries.remove(name),
+        };
+        self.sum = self.sum.wrapping_sub(old.unwrap_or(0));
+        self.changed.insert(Arc::clone(name));
+        self.waiting_since = Some(now);
+    }
+
+    /// A manifest has come.
+    pub(crate) fn hear(&mut self, now: Time, manifest: Manifest) {
+        if manifest.rank() >= self.manifest.rank() {
+            self.manifest = manifest;
+            self.waiting_since = Some(now);
+        }
+    }
+
+    /// What takes effect now, if anything.
+    pub(crate) fn take(&mut self, now: Time) -> Option<Effective> {
+        let is_news = self.manifest.rank() != self.effective || !self.changed.is_empty();
+        if !is_news || self.manifest.revision == 0 {
+            return None;
+        }
+        let complete = self.is_complete();
+        let since = self.waiting_since.get_or_insert(now);
+        if !complete && now.since(*since) < PATIENCE {
+            return None;
+        }
+        self.waiting_since = None;
+        self.effective = self.manifest.rank();
+        Some(Effective {
+            manifest: self.manifest.clone(),
+            changed: std::mem::take(&mut self.changed),
+            complete,
+        })
+    }
+
+    /// Whether the entries that are here are the manifest's.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.sum == self.manifest.sum && self.entries.len() as u64 == self.manifest.count
+    }
+
+    /// When [`Self::take`] should be asked again.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let waits = !self.changed.is_empty() || self.manifest.rank() != self.effective;
+        self.waiting_since
+            .filter(|_| waits && self.manifest.revision > 0)
+            .map(|since| since + PATIENCE)
+    }
+
+    /// The hash of an entry that is here.
+    pub(crate) fn hash(&self, name: &str) -> Option<u64> {
+        self.entries.get(name).copied()
+    }
+
+    /// All names that are here.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.entries.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(revision: u64, entries: &[&str]) -> Manifest {
+        let (sum, count) = sum_of(entries.iter().map(|e| e.as_bytes()));
+        Manifest::default().next(Some(revision), sum, count, "n1".into())
+    }
+
+    fn give(catalog: &mut Catalog, name: &str, content: &str) {
+        catalog.entry(Time(0), &name.into(), Some(content.as_bytes()));
+    }
+
+    #[test]
+    fn a_revision_takes_effect_when_all_of_it_is_there_and_not_before() {
+        let mut catalog = Catalog::default();
+        give(&mut catalog, "a", "A1");
+        catalog.hear(Time(0), manifest(1, &["A1", "B1"]));
+        assert_eq!(catalog.take(Time(1)), None);
+        give(&mut catalog, "b", "B1");
+        let effective = catalog.take(Time(2)).unwrap();
+        assert!(effective.complete && effective.changed.len() == 2);
+        assert_eq!(catalog.take(Time(3)), None);
+        // The next one comes in another order: first the entry that goes.
+        catalog.entry(Time(4), &"b".into(), None);
+        assert_eq!(catalog.take(Time(4)), None, "still revision 1, incomplete");
+        catalog.hear(Time(5), manifest(2, &["A1"]));
+        let effective = catalog.take(Time(5)).unwrap();
+        assert_eq!(effective.changed, BTreeSet::from(["b".into()]));
+    }
+
+    #[test]
+    fn what_never_becomes_complete_is_used_as_it_stands_and_says_so() {
+        let mut catalog = Catalog::default();
+        give(&mut catalog, "a", "A1");
+        catalog.hear(Time(0), manifest(1, &["A1", "B1"]));
+        let due = catalog.deadline().unwrap();
+        assert_eq!(catalog.take(Time(due.0 - 1)), None);
+        assert!(!catalog.take(due).unwrap().complete);
+    }
+
+    #[test]
+    fn of_two_revisions_with_one_number_all_nodes_take_the_same() {
+        let (a, b) = (manifest(3, &["A"]), manifest(3, &["B"]));
+        let (mut one, mut other) = (Catalog::default(), Catalog::default());
+        one.hear(Time(0), a.clone());
+        one.hear(Time(0), b.clone());
+        other.hear(Time(0), b);
+        other.hear(Time(0), a);
+        assert_eq!(one.manifest(), other.manifest());
+    }
+
+    #[test]
+    fn a_manifest_knows_its_past_and_comes_back_from_bytes() {
+        let mut manifest = Manifest::default();
+        assert!(!manifest.knows(0));
+        for sum in 1..=150 {
+            manifest = manifest.next(None, sum, 1, "n".into());
+        }
+        assert_eq!(manifest.revision, 150);
+        assert!(manifest.knows(150) && manifest.knows(50) && !manifest.knows(49));
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    }
+}

@@ -1,0 +1,339 @@
+//! Before `down` is written: what others see of a target, and whether enough of them were heard.
+//!
+//! A case is opened at the failure that would make a target down. It ends with the first of:
+//! a strict majority of all asked and the owner itself that failed, together with word newer than
+//! the first failure from more than half of the members (down); a strict majority that passed
+//! (outvoted); the end of patience (unconfirmed). Silence abstains and shrinks nothing
+//! (design.md, "Verdict"). Does not know how anybody is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use base::{Duration, NodeId, Slot, Time};
+
+use crate::outcome::{Finding, Reason};
+
+/// Cases open at a time; beyond, a verdict goes on without being confirmed, as unconfirmed.
+const CASES_MAX: usize = 100_000;
+
+/// What a case ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    /// A majority failed, and enough members were heard.
+    Down,
+    /// A majority passed.
+    Outvoted,
+    /// Neither, and the patience is over.
+    Unconfirmed,
+}
+
+/// What one node found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Vote {
+    /// Who.
+    pub node: Arc<str>,
+    /// `None`: it has not said anything.
+    pub passed: Option<bool>,
+}
+
+/// One verdict that waits for others.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) id: u64,
+    pub(crate) slot: Slot,
+    /// The first failure of the streak: only newer word counts.
+    pub(crate) since: Time,
+    pub(crate) opened: Time,
+    pub(crate) until: Time,
+    pub(crate) reason: Reason,
+    pub(crate) detail: Option<Arc<str>>,
+    /// Who was asked, and what they found.
+    pub(crate) voters: BTreeMap<NodeId, Option<Finding>>,
+    /// How many votes there would be if everybody who should be asked could be: at least those.
+    pub(crate) seats: usize,
+    pub(crate) reminded: bool,
+}
+
+/// All open cases.
+#[derive(Debug, Default)]
+pub(crate) struct Cases {
+    open: BTreeMap<u64, Case>,
+    of_slot: BTreeMap<Slot, u64>,
+    last: u64,
+}
+
+impl Cases {
+    /// Opens a case; `None` when one is open for the slot, or too many are open.
+    pub(crate) fn open(&mut self, mut case: Case) -> Option<u64> {
+        if self.of_slot.contains_key(&case.slot) || self.open.len() >= CASES_MAX {
+            return None;
+        }
+        self.last += 1;
+        case.id = self.last;
+        self.of_slot.insert(case.slot, case.id);
+        self.open.insert(case.id, case);
+        Some(self.last)
+    }
+
+    /// The target has answered, or is not ours any more.
+    pub(crate) fn drop(&mut self, slot: Slot) -> Option<Case> {
+        let id = self.of_slot.remove(&slot)?;
+        self.open.remove(&id)
+    }
+
+    /// Whether a case is open for a slot.
+    pub(crate) fn of(&self, slot: Slot) -> Option<&Case> {
+        self.open.get(self.of_slot.get(&slot)?)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Somebody's word; from one who was not asked, or twice, it counts nothing.
+    pub(crate) fn word(&mut self, from: NodeId, case: u64, finding: Finding) {
+        let case = self.open.get_mut(&case);
+        if let Some(vote) = case.and_then(|case| case.voters.get_mut(&from)) {
+            vote.get_or_insert(finding);
+        }
+    }
+
+    /// Every case that can be ruled now, taken out, in the order in which they were opened.
+    pub(crate) fn rule(
+        &mut self,
+        now: Time,
+        is_quorate: impl Fn(Time) -> bool,
+    ) -> Vec<(Case, Ruling)> {
+        let ruled: Vec<(u64, Ruling)> = self
+            .open
+            .iter()
+            .filter_map(|(id, case)| Some((*id, case.ruling(now, &is_quorate)?)))
+            .collect();
+        let take = |(id, ruling)| {
+            let case = self.open.remove(&id).expect("it was just looked at");
+            self.of_slot.remove(&case.slot);
+            (case, ruling)
+        };
+        ruled.into_iter().map(take).collect()
+    }
+
+    /// Cases that have waited half of their time: who has not answered is asked once more.
+    pub(crate) fn remind(&mut self, now: Time) -> Vec<Case> {
+        let half = |case: &&mut Case| {
+            !case.reminded && now.since(case.opened) >= case.until.since(case.opened) / 3
+        };
+        let due = self.open.values_mut().filter(half);
+        due.map(|case| {
+            case.reminded = true;
+            case.clone()
+        })
+        .collect()
+    }
+
+    /// The first failures of all open cases: since when members must be heard.
+    pub(crate) fn oldest_needed(&self) -> Option<Time> {
+        self.open.values().map(|case| case.since).max()
+    }
+
+    /// When the first patience ends.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let ends = |case: &Case| {
+            let third = case.opened + case.until.since(case.opened) / 3;
+            if case.reminded { case.until } else { third }
+        };
+        self.open.values().map(ends).min()
+    }
+}
+
+impl Case {
+    fn ruling(&self, now: Time, is_quorate: &impl Fn(Time) -> bool) -> Option<Ruling> {
+        let votes = self.seats + 1;
+        let count = |passed: bool| {
+            let same = |vote: &&Option<Finding>| match vote {
+                Some(Finding::Passed) => passed,
+                Some(Finding::Failed(_)) => !passed,
+                Some(Finding::Inconclusive(_)) | None => false,
+            };
+            self.voters.values().filter(same).count()
+        };
+        if (count(false) + 1) * 2 > votes && is_quorate(self.since) {
+            Some(Ruling::Down)
+        } else if count(true) * 2 > votes {
+            Some(Ruling::Outvoted)
+        } else if now >= self.until {
+            Some(Ruling::Unconfirmed)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether more than half of the members were heard since a moment, this node included.
+///
+/// Of more than fifty members, the fifty whose ids hash lowest stand for all.
+#[derive(Debug, Default)]
+pub(crate) struct Quorum {
+    heard: BTreeMap<NodeId, Time>,
+    /// Everybody who counts, this node not included: alive, suspect and dead.
+    known: BTreeSet<NodeId>,
+}
+
+/// How many stand for all.
+const DEPUTIES: usize = 50;
+
+impl Quorum {
+    /// Something came from a node.
+    pub(crate) fn hear(&mut self, from: NodeId, now: Time) {
+        if self.known.contains(&from) {
+            self.heard.insert(from, now);
+        }
+    }
+
+    /// Who counts; `me` is not among them.
+    pub(crate) fn count(&mut self, me: NodeId, all: impl Iterator<Item = NodeId>) {
+        let mut all: Vec<NodeId> = all.filter(|id| *id != me).collect();
+        if all.len() >= DEPUTIES {
+            all.sort_by_key(|id| base::hash64(&id.0.to_le_bytes()));
+            all.truncate(DEPUTIES - 1);
+        }
+        self.known = all.into_iter().collect();
+        self.heard.retain(|id, _| self.known.contains(id));
+    }
+
+    /// How many others count.
+    pub(crate) fn others(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether enough were heard after `since`.
+    pub(crate) fn is_met(&self, since: Time) -> bool {
+        let heard = self.heard.values().filter(|at| **at > since).count();
+        (heard + 1) * 2 > self.known.len() + 1
+    }
+
+    /// Who has not been heard after `since`.
+    pub(crate) fn silent(&self, since: Time) -> impl Iterator<Item = NodeId> {
+        let is_silent = move |id: &&NodeId| self.heard.get(id).is_none_or(|at| *at <= since);
+        self.known.iter().filter(is_silent).copied()
+    }
+}
+
+/// How long a case waits for a target with this timeout.
+pub(crate) fn patience(timeout: Duration) -> Duration {
+    timeout + Duration::from_millis(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FAILED: Finding = Finding::Failed(Reason::Refused);
+
+    fn case(voters: &[u64], seats: usize) -> Case {
+        Case {
+            id: 0,
+            slot: Slot(1),
+            since: Time(1),
+            opened: Time(2),
+            until: Time(1_000),
+            reason: Reason::Refused,
+            detail: None,
+            voters: voters.iter().map(|&id| (NodeId(id), None)).collect(),
+            seats,
+            reminded: false,
+        }
+    }
+
+    fn rule(cases: &mut Cases, now: u64, quorate: bool) -> Option<Ruling> {
+        let ruled = cases.rule(Time(now), |_| quorate);
+        ruled.first().map(|(_, ruling)| *ruling)
+    }
+
+    #[test]
+    fn down_needs_a_strict_majority_of_all_seats_and_a_quorum() {
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1, 2], 2)).unwrap();
+        assert_eq!(rule(&mut cases, 10, true), None, "one of three");
+        cases.word(NodeId(1), id, FAILED);
+        assert_eq!(rule(&mut cases, 10, false), None, "nobody else was heard");
+        assert_eq!(rule(&mut cases, 10, true), Some(Ruling::Down));
+        assert!(cases.is_empty());
+    }
+
+    #[test]
+    fn silence_and_doubt_abstain_and_shrink_nothing() {
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1, 2], 2)).unwrap();
+        cases.word(
+            NodeId(1),
+            id,
+            Finding::Inconclusive(crate::outcome::Doubt::Unable),
+        );
+        assert_eq!(rule(&mut cases, 999, true), None);
+        assert_eq!(rule(&mut cases, 1_000, true), Some(Ruling::Unconfirmed));
+        // Nobody could be asked, and two should have been.
+        cases.open(case(&[], 2)).unwrap();
+        assert_eq!(rule(&mut cases, 999, true), None);
+        assert_eq!(rule(&mut cases, 1_000, true), Some(Ruling::Unconfirmed));
+    }
+
+    #[test]
+    fn two_who_see_it_answer_outvote_the_owner() {
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1, 2], 2)).unwrap();
+        cases.word(NodeId(1), id, Finding::Passed);
+        cases.word(NodeId(1), id, FAILED);
+        cases.word(NodeId(9), id, FAILED);
+        assert_eq!(rule(&mut cases, 10, true), None);
+        cases.word(NodeId(2), id, Finding::Passed);
+        assert_eq!(rule(&mut cases, 10, true), Some(Ruling::Outvoted));
+    }
+
+    #[test]
+    fn one_slot_has_one_case_and_a_dropped_one_hears_nothing() {
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1], 1)).unwrap();
+        assert_eq!(cases.open(case(&[1], 1)), None);
+        assert!(cases.drop(Slot(1)).is_some());
+        cases.word(NodeId(1), id, FAILED);
+        assert_eq!(rule(&mut cases, 2_000, true), None);
+        assert!(cases.open(case(&[1], 1)).is_some());
+    }
+
+    #[test]
+    fn more_than_half_of_all_members_must_be_heard_after_the_first_failure() {
+        let mut quorum = Quorum::default();
+        quorum.count(NodeId(0), (0..5).map(NodeId));
+        assert_eq!(quorum.others(), 4);
+        quorum.hear(NodeId(1), Time(10));
+        assert!(!quorum.is_met(Time(5)));
+        quorum.hear(NodeId(2), Time(11));
+        assert!(quorum.is_met(Time(5)));
+        assert!(!quorum.is_met(Time(10)), "word as old as the failure");
+        assert_eq!(quorum.silent(Time(10)).count(), 3);
+        quorum.hear(NodeId(77), Time(20));
+        quorum.hear(NodeId(1), Time(20));
+        assert!(quorum.is_met(Time(10)));
+    }
+
+    #[test]
+    fn two_nodes_need_both_and_one_alone_needs_nobody() {
+        let mut quorum = Quorum::default();
+        assert!(quorum.is_met(Time(0)));
+        quorum.count(NodeId(0), [NodeId(1)].into_iter());
+        assert!(!quorum.is_met(Time(0)));
+        quorum.hear(NodeId(1), Time(1));
+        assert!(quorum.is_met(Time(0)));
+    }
+
+    #[test]
+    fn fifty_stand_for_a_thousand_and_every_node_chooses_the_same() {
+        let mut quorum = Quorum::default();
+        quorum.count(NodeId(0), (0..1_000).map(NodeId));
+        assert_eq!(quorum.others(), 49);
+        let chosen = quorum.known.clone();
+        quorum.count(NodeId(500), (0..1_000).map(NodeId));
+        let same = quorum.known.intersection(&chosen).count();
+        assert!(same >= 48, "{same}");
+    }
+}

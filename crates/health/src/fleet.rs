@@ -1,0 +1,146 @@
+//! What readers see of the cluster: the members, who owns what, and how fresh it is.
+//!
+//! Part of the immutable [`crate::View`]. Ages are spans on this node's own clock; no two clocks
+//! are compared. Does not know how any of it was learned.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Duration, NodeId, Time, Version, hash64};
+
+use crate::cluster::Vote;
+
+/// One member as readers see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its identity; 0 for one that is only remembered from an earlier life.
+    pub id: NodeId,
+    /// What people call it.
+    pub name: Arc<str>,
+    /// Where its cluster port is.
+    pub address: SocketAddr,
+    /// Alive, suspect, dead or left.
+    pub state: &'static str,
+    /// The newest incarnation heard of.
+    pub incarnation: u64,
+    /// Where it stands.
+    pub zone: Arc<str>,
+    /// Its share relative to others.
+    pub weight: u16,
+    /// It gives its targets away, or has not caught up yet.
+    pub is_draining: bool,
+    /// How many targets it owns.
+    pub owned: u32,
+    /// The newest wire version that it understands.
+    pub wire: u8,
+}
+
+/// An owner's promise that counts here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Promised {
+    pub(crate) at: Time,
+    pub(crate) epoch: u32,
+    pub(crate) except: Vec<u64>,
+}
+
+/// Who owns a target: places in the list of names, and since which epoch the first does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owned {
+    pub(crate) three: [u16; 3],
+    pub(crate) epoch: u32,
+}
+
+/// No name.
+pub(crate) const NOBODY: u16 = u16::MAX;
+
+impl Default for Owned {
+    fn default() -> Self {
+        Self {
+            three: [NOBODY; 3],
+            epoch: 0,
+        }
+    }
+}
+
+/// The cluster as readers see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// This node.
+    pub me: Arc<str>,
+    /// Everybody who is known, this node included, by name.
+    pub members: Vec<Seat>,
+    /// Whether this node has caught up with the others, or is alone.
+    pub is_ready: bool,
+    pub(crate) names: Arc<Vec<Arc<str>>>,
+    pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
+    pub(crate) seen: store::Vector,
+    /// The version that answers of this node carry.
+    pub(crate) version: Version,
+}
+
+/// What others saw of a target when its last verdict was made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Votes {
+    /// Everybody who was asked, the owner first.
+    pub votes: Vec<Vote>,
+    /// More saw it answer than not, against the owner.
+    pub contested: bool,
+}
+
+/// How fresh what is said of a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Freshness {
+    /// It was checked at or after this, on this node's clock; `None`: nobody has promised anything.
+    pub checked: Option<Time>,
+    /// That is too long ago, or unknown.
+    pub is_stale: bool,
+    /// Somebody who lives owns it.
+    pub is_owned: bool,
+}
+
+impl Fleet {
+    pub(crate) fn name(&self, at: u16) -> Option<&Arc<str>> {
+        self.names.get(usize::from(at))
+    }
+
+    /// Whether a member is alive or suspect.
+    #[must_use]
+    pub fn lives(&self, name: &str) -> bool {
+        let seat = self.members.iter().find(|seat| &*seat.name == name);
+        seat.is_some_and(|seat| matches!(seat.state, "alive" | "suspect"))
+    }
+
+    /// How many members answer, and how many there are; those that left count in neither.
+    #[must_use]
+    pub fn seen_of_known(&self) -> (usize, usize) {
+        let known = self.members.iter().filter(|seat| seat.state != "left");
+        let seen = known.clone().filter(|seat| seat.state == "alive");
+        (seen.count(), known.count())
+    }
+
+    /// Whether everything up to this write is seen here.
+    #[must_use]
+    pub fn has_seen(&self, version: Version) -> bool {
+        let seen = self.seen.seen.iter().find(|(o, _)| *o == version.origin);
+        let closed = self.seen.retired.iter();
+        seen.is_some_and(|(_, seen)| seen.has(version.seq))
+            || closed.into_iter().any(|(o, _)| *o == version.origin)
+    }
+
+    pub(crate) fn promise(
+        &self,
+        owned: Owned,
+        name: &str,
+        interval: Duration,
+    ) -> Option<&Promised> {
+        let promised = self.promised.get(&(owned.three[0], interval))?;
+        let hash = hash64(name.as_bytes());
+        (owned.epoch <= promised.epoch && !promised.except.contains(&hash)).then_some(promised)
+    }
+}
+
+/// A target that was not checked for so long is stale.
+pub(crate) fn stale_after(interval: Duration, timeout: Duration) -> Duration {
+    interval * 2 + timeout + Duration::from_secs(5)
+}

@@ -1,0 +1,374 @@
+//! Definitions among others: the config file's revisions, and targets made through the API.
+//!
+//! Both are written to the store and take effect on every node when they come back from it: an
+//! API target at once, a revision of the file when all of it is there. At boot the file waits
+//! until the node has caught up; whoever comes first in an order of its own writes it.
+
+use std::sync::Arc;
+
+use base::{Duration, hash64};
+
+use super::{Mutation, Node};
+use crate::cluster::{
+    Kind, Manifest, Notice, StatusEntry, definition_key, kind_of, manifest_key, status_key, sum_of,
+    unable_key,
+};
+use crate::definition::{self, Definition};
+use crate::input::{Answer, Diff, Key, Output, Request, Write};
+use crate::view::Source;
+
+/// How much later each next node writes what all of them read at boot.
+const RANK: Duration = Duration::from_millis(300);
+/// How long entries may be missing before whoever has the file writes them again.
+const MEND: Duration = Duration::from_secs(2);
+
+impl Node {
+    /// Takes in what the disk held of the cluster's definitions; what an earlier version wrote
+    /// for a node alone goes into the store.
+    pub(super) fn restore_together(&mut self, definitions: Vec<Arc<Definition>>) {
+        let now = self.now;
+        let past = Output::Past(self.version, Vec::new());
+        self.outputs.push_back(past);
+        let joined = self.joined.as_mut().expect("it was just made");
+        let keys: Vec<Vec<u8>> = joined
+            .cluster
+            .store
+            .iter()
+            .map(|(key, _)| key.to_vec())
+            .collect();
+        let mut api = Vec::new();
+        for key in keys {
+            match kind_of(&key) {
+                Some(Kind::Definition(Source::Api, name)) => {
+                    api.extend(self.stored_definition(Source::Api, &name));
+                }
+                Some(Kind::Definition(Source::File, name)) => {
+                    self.definition_stored(Source::File, &name, &key);
+                }
+                Some(Kind::Manifest) => self.manifest_stored(&key),
+                Some(Kind::Unable(node, target)) => {
+                    self.unable_stored(&node, &target, &key);
+                    self.able_again(&node, &target);
+                }
+                Some(Kind::Status(_)) | None => {}
+            }
+        }
+        for definition in definitions {
+            let name = &definition.name;
+            let key = Key::Definition(Arc::clone(name));
+            self.staging.open.writes.push(Write::Remove(key));
+            if self.stored_definition(Source::Api, name).is_none() {
+                let joined = self.joined.as_mut().expect("it was just made");
+                let content = definition::encode(&definition);
+                let key = definition_key(Source::Api, name);
+                joined.cluster.write(now, key, Some(content));
+            }
+        }
+        self.bring_statuses();
+        self.set_all(Source::Api, &api);
+        self.settle_the_file();
+    }
+
+    /// Statuses that a node alone wrote.
+    fn bring_statuses(&mut self) {
+        let now = self.now;
+        for (name, (status, _)) in std::mem::take(&mut self.orphans) {
+            let key = Key::Status(Arc::clone(&name));
+            self.staging.open.writes.push(Write::Remove(key));
+            if self.held_status(&name).0.is_none() {
+                let joined = self.joined.as_mut().expect("only a joined node comes here");
+                let by = Arc::clone(&joined.cluster.name);
+                let votes = None;
+                let entry = StatusEntry { status, by, votes };
+                joined
+                    .cluster
+                    .write(now, status_key(&name), Some(entry.encode()));
+            }
+        }
+    }
+
+    /// What this node could not probe before its restart it may be able to now.
+    fn able_again(&mut self, node: &Arc<str>, target: &Arc<str>) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if *node == joined.cluster.name {
+            joined.cluster.write(now, unable_key(node, target), None);
+        }
+    }
+
+    /// The config file was read.
+    pub(super) fn load_together(&mut self, definitions: Vec<Arc<Definition>>) {
+        let is_boot = std::mem::take(&mut self.is_booting);
+        self.say_loaded(&definitions);
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if is_boot {
+            // Not before this node knows what the others have.
+            joined.to_load = Some((base::Time(u64::MAX), definitions));
+            self.file_may_be_due();
+        } else {
+            joined.to_load = None;
+            self.write_revision(definitions);
+        }
+    }
+
+    fn say_loaded(&mut self, definitions: &[Arc<Definition>]) {
+        let mut diff = Diff::default();
+        let mut names = std::collections::BTreeSet::new();
+        for definition in definitions {
+            let name = &definition.name;
+            names.insert(Arc::clone(name));
+            match self
+                .catalogue
+                .get(name)
+                .and_then(|entry| entry.file.as_ref())
+            {
+                None => diff.added.push(Arc::clone(name)),
+                Some(old) if old == definition => diff.unchanged += 1,
+                Some(_) => diff.changed.push(Arc::clone(name)),
+            }
+        }
+        diff.removed = self
+            .catalogue
+            .names_without(Source::File, |name| names.contains(name));
+        self.staging.open.urgent = true;
+        self.staging.open.loaded.push((Source::File, diff));
+    }
+
+    /// This node has caught up: the file's turn comes, later the further back it stands.
+    pub(super) fn file_may_be_due(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if !joined.cluster.is_ready() {
+            return;
+        }
+        let rank = joined.cluster.rank();
+        if let Some((at, _)) = &mut joined.to_load {
+            *at = now + RANK * rank;
+        }
+    }
+
+    /// Writes the file if its turn has come, applies a revision that is complete, and mends one
+    /// that this node could complete.
+    pub(super) fn settle_the_file(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.to_load.as_ref().is_some_and(|(at, _)| *at <= now) {
+            let (_, definitions) = joined.to_load.take().expect("it is there");
+            self.load_at_boot(definitions);
+        }
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if let Some(effective) = joined.cluster.catalog.take(now) {
+            let manifest = effective.manifest;
+            let notice = Notice::Revision {
+                revision: manifest.revision,
+                by: manifest.by,
+                complete: effective.complete,
+            };
+            self.outputs.push_back(Output::Notice(notice));
+            self.apply_file(effective.changed.into_iter().collect());
+        }
+        self.mend_the_file();
+    }
+
+    fn load_at_boot(&mut self, definitions: Vec<Arc<Definition>>) {
+        let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
+        let (sum, _) = sum_of(encoded.iter().map(Vec::as_slice));
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let manifest = joined.cluster.catalog.manifest().clone();
+        let overrules = self.config.mutation == Some(Mutation::BootOverrules);
+        if definitions.is_empty() && !overrules {
+            // A node without targets of its own takes the cluster's; a reload may empty them.
+            return;
+        }
+        if manifest.knows(sum) && !overrules {
+            if manifest.sum == sum {
+                joined.file = Some((sum, definitions));
+            } else {
+                let revision = manifest.revision;
+                let notice = Notice::Adopted { revision };
+                self.outputs.push_back(Output::Notice(notice));
+            }
+            return;
+        }
+        self.write_revision(definitions);
+    }
+
+    /// Makes this content the next revision.
+    fn write_revision(&mut self, definitions: Vec<Arc<Definition>>) {
+        let now = self.now;
+        let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
+        let (sum, count) = sum_of(encoded.iter().map(Vec::as_slice));
+        self.write_entries(&definitions, &encoded);
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let by = Arc::clone(&joined.cluster.name);
+        let next = joined.cluster.catalog.manifest().next(None, sum, count, by);
+        joined
+            .cluster
+            .write(now, manifest_key(), Some(next.encode()));
+        joined.file = Some((sum, definitions));
+    }
+
+    fn write_entries(&mut self, definitions: &[Arc<Definition>], encoded: &[Vec<u8>]) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let mut gone: std::collections::BTreeSet<Arc<str>> =
+            joined.cluster.catalog.names().cloned().collect();
+        for (definition, content) in definitions.iter().zip(encoded) {
+            let name = &definition.name;
+            gone.remove(name);
+            if joined.cluster.catalog.hash(name) != Some(hash64(content)) {
+                let key = definition_key(Source::File, name);
+                joined.cluster.write(now, key, Some(content.clone()));
+            }
+        }
+        for name in gone {
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            let key = definition_key(Source::File, &name);
+            joined.cluster.write(now, key, None);
+            let is_in_api = self.catalogue.get(&name).is_some_and(|e| e.api.is_some());
+            if !is_in_api && self.held_status(&name).0.is_some() {
+                let joined = self.joined.as_mut().expect("only a joined node comes here");
+                joined.cluster.write(now, status_key(&name), None);
+            }
+        }
+    }
+
+    /// Two nodes loaded different files at once: whoever has the winner's completes it.
+    fn mend_the_file(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let catalog = &joined.cluster.catalog;
+        let sum = catalog.manifest().sum;
+        let has_it = joined.file.as_ref().is_some_and(|(mine, _)| *mine == sum);
+        if catalog.is_complete() || catalog.manifest().revision == 0 || !has_it {
+            joined.mend_at = None;
+            return;
+        }
+        let rank = joined.cluster.rank();
+        let due = *joined.mend_at.get_or_insert(now + MEND + RANK * rank);
+        if now < due {
+            return;
+        }
+        joined.mend_at = None;
+        let (_, definitions) = joined.file.clone().expect("it was looked at above");
+        let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
+        self.write_entries(&definitions, &encoded);
+    }
+
+    /// A definition has come, changed or gone in the store.
+    pub(super) fn definition_stored(&mut self, source: Source, name: &Arc<str>, key: &[u8]) {
+        let now = self.now;
+        match source {
+            Source::File => {
+                let joined = self.joined.as_mut().expect("its store spoke");
+                let content = joined.cluster.store.get(key).map(<[u8]>::to_vec);
+                joined.cluster.catalog.entry(now, name, content.as_deref());
+            }
+            Source::Api => self.apply(Source::Api, name),
+        }
+    }
+
+    pub(super) fn manifest_stored(&mut self, key: &[u8]) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("its store spoke");
+        let held = joined.cluster.store.entries(key);
+        let manifests = held
+            .iter()
+            .filter_map(|held| Manifest::decode(held.value?).ok());
+        if let Some(manifest) = manifests.max_by_key(Manifest::rank) {
+            joined.cluster.catalog.hear(now, manifest);
+        }
+    }
+
+    fn apply_file(&mut self, names: Vec<Arc<str>>) {
+        // In the order of the beat, so that the node walks through its memory as through time.
+        let mut definitions = Vec::new();
+        for name in names {
+            match self.stored_definition(Source::File, &name) {
+                Some(definition) => definitions.push(definition),
+                None => drop(self.set(&name, Source::File, None)),
+            }
+        }
+        self.set_all(Source::File, &definitions);
+        self.adopt_orphans();
+    }
+
+    fn apply(&mut self, source: Source, name: &Arc<str>) {
+        match self.stored_definition(source, name) {
+            Some(definition) => drop(self.set_all(source, &[definition])),
+            None => drop(self.set(name, source, None)),
+        }
+        self.adopt_orphans();
+    }
+
+    fn adopt_orphans(&mut self) {
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.orphans.is_empty() {
+            return;
+        }
+        let names: Vec<Arc<str>> = joined.orphans.keys().cloned().collect();
+        for name in names {
+            if self.catalogue.get(&name).is_some() {
+                let joined = self.joined.as_mut().expect("only a joined node comes here");
+                joined.orphans.remove(&name);
+            }
+        }
+    }
+
+    pub(super) fn stored_definition(
+        &mut self,
+        source: Source,
+        name: &Arc<str>,
+    ) -> Option<Arc<Definition>> {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let content = joined.cluster.store.get(&definition_key(source, name))?;
+        match definition::decode(content) {
+            Ok(definition) if definition.name == *name && definition.check().is_ok() => {
+                Some(Arc::new(definition))
+            }
+            _ => {
+                self.tally.unreadable += 1;
+                None
+            }
+        }
+    }
+
+    pub(super) fn put_together(&mut self, request: Request, definition: &Definition) {
+        let now = self.now;
+        let entry = self.catalogue.get(&definition.name);
+        let is_new = entry.is_none_or(|entry| entry.api.is_none());
+        if is_new && self.catalogue.len() >= self.config.targets_max as usize {
+            return self.answer(request, Answer::Full);
+        }
+        let key = definition_key(Source::Api, &definition.name);
+        let content = definition::encode(definition);
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let version = joined.cluster.write(now, key, Some(content));
+        let answer = if is_new {
+            Answer::Created(version)
+        } else {
+            Answer::Replaced(version)
+        };
+        self.answer_when_safe(version, request, answer);
+    }
+
+    pub(super) fn delete_together(&mut self, request: Request, name: &Arc<str>) {
+        let now = self.now;
+        let entry = self.catalogue.get(name);
+        match entry.map(|entry| (entry.api.is_some(), entry.file.is_some())) {
+            None => return self.answer(request, Answer::NotFound),
+            Some((false, _)) => return self.answer(request, Answer::FromFile),
+            Some((true, in_file)) => {
+                let has_status = !in_file && self.held_status(name).0.is_some();
+                let joined = self.joined.as_mut().expect("only a joined node comes here");
+                if has_status {
+                    joined.cluster.write(now, status_key(name), None);
+                }
+            }
+        }
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let key = definition_key(Source::Api, name);
+        let version = joined.cluster.write(now, key, None);
+        self.answer_when_safe(version, request, Answer::Deleted(version));
+    }
+}

@@ -1,0 +1,538 @@
+//! Verdicts among others: an owner asks before it writes `down`, and answers others who ask.
+//!
+//! What counts as confirmed is in `cluster/votes.rs`. A target that a majority of the asked sees
+//! answer stays as it is, and is shown as contested: an owner that alone sees it fail says more
+//! about itself. Opinions are probes like any other, at most a tenth of the own rate or 50 a second.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{Duration, NodeId, Slot, Ticket, hash64};
+
+use super::{Mutation, Node, Role};
+use crate::cluster::StatusEntry;
+use crate::cluster::{Ask, Case, Ruling, Section, Streak, Vote, Word, patience, status_key};
+use crate::definition;
+use crate::fleet::Votes;
+use crate::input::{Check, Event, Output, Probed};
+use crate::outcome::{Doubt, Finding, Reason};
+use crate::status::{State, Status};
+use crate::verdict::{self, Counters};
+use crate::view::Row;
+
+/// Questions that wait at most; more are not answered.
+const ASKED_MAX: usize = 10_000;
+/// Opinions a second, at least.
+const FAVOURS: u64 = 50;
+/// An owner that is outvoted so often running gives the target to the next for a time.
+const OUTVOTED_MAX: u8 = 3;
+const YIELD: Duration = Duration::from_mins(10);
+/// Marks a ticket as an opinion's.
+const OPINION: u32 = 1 << 31;
+
+type Why = (Reason, Option<Arc<str>>);
+
+impl super::joined::Joined {
+    /// Tells a target's standbys of its counters.
+    pub(super) fn tell(&mut self, slot: Slot, streak: &Streak) {
+        let standbys: Vec<Arc<str>> = self
+            .cluster
+            .ownership
+            .owners(slot)
+            .skip(1)
+            .map(|member| Arc::clone(&member.name))
+            .collect();
+        for name in standbys {
+            if let Some(id) = self.cluster.living(&name) {
+                self.cluster.say(id, &Section::Streak(streak.clone()));
+            }
+        }
+    }
+}
+
+impl Node {
+    /// What a conclusive outcome means on a node among others.
+    pub(super) fn conclude(&mut self, slot: Slot, before: Counters, next: Option<State>, why: Why) {
+        let hot = &mut self.hot[slot.index()];
+        let rule = hot.rule;
+        match (hot.role, next) {
+            (Role::None, _) => {}
+            (Role::Shadow, Some(State::Down)) => hot.counters = before.held(rule),
+            (Role::Shadow, Some(_)) => hot.counters = before,
+            (Role::Shadow, None) => {}
+            (Role::Owner | Role::Leaver, Some(State::Down)) if self.must_ask(slot) => {
+                self.hot[slot.index()].counters = before.held(rule);
+                self.soften(slot);
+                self.accuse(slot, why);
+            }
+            (Role::Owner | Role::Leaver, Some(state)) => {
+                self.drop_case(slot);
+                self.change(slot, state, why.0, why.1);
+            }
+            (Role::Owner | Role::Leaver, None) => {
+                if self.hot[slot.index()].counters.failures == 0 {
+                    self.drop_case(slot);
+                }
+                if self.hot[slot.index()].counters != before {
+                    self.soften(slot);
+                }
+            }
+        }
+        self.rest(slot);
+    }
+
+    /// A check has left the target at rest, perhaps: the owner's round goes on.
+    fn rest(&mut self, slot: Slot) {
+        let now = self.now;
+        let hot = &self.hot[slot.index()];
+        let said = hot.counters.state == State::Unknown && self.is_unconfirmed(slot);
+        let ignores = self.config.mutation == Some(Mutation::MarkIgnoresPending);
+        if hot.role != Role::Owner || !(hot.counters.is_at_rest() || said || ignores) {
+            return;
+        }
+        let (interval, began, stamp) = (hot.interval, hot.last_start, hot.stamp);
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let rounds = &mut joined.cluster.rounds;
+        self.hot[slot.index()].stamp = rounds.rested(now, slot, interval, began, stamp);
+    }
+
+    fn is_unconfirmed(&self, slot: Slot) -> bool {
+        let status = self.newest(slot);
+        status.state == State::Unknown && status.reason == Reason::Unconfirmed
+    }
+
+    /// The status as this node wrote it last, on disk or not.
+    fn newest(&self, slot: Slot) -> &Status {
+        let ahead = self
+            .joined
+            .as_ref()
+            .and_then(|joined| joined.ahead.get(&slot));
+        ahead.unwrap_or(&self.row(slot).status)
+    }
+
+    fn must_ask(&self, slot: Slot) -> bool {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        self.row(slot).definition.confirm > 0
+            && joined.cluster.others() > 0
+            && self.config.mutation != Some(Mutation::VotesIgnored)
+    }
+
+    fn drop_case(&mut self, slot: Slot) {
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        joined.cluster.cases.drop(slot);
+        joined.outvoted.remove(&slot);
+    }
+
+    /// Asks the next in the target's order what they see.
+    fn accuse(&mut self, slot: Slot, (reason, detail): Why) {
+        let now = self.now;
+        let row = Arc::clone(self.row(slot));
+        let definition = &row.definition;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let cluster = &mut joined.cluster;
+        if cluster.cases.of(slot).is_some() {
+            return;
+        }
+        let seats = usize::from(definition.confirm).min(cluster.others());
+        let members: Vec<ownership::Member> = cluster.ownership.members().cloned().collect();
+        let order = ownership::order(&definition.name, &members);
+        let others = order
+            .into_iter()
+            .filter(|member| member.name != cluster.name);
+        let voters: Vec<NodeId> = others
+            .filter_map(|member| cluster.living(&member.name))
+            .take(seats)
+            .collect();
+        let beats = u32::from(definition.rule.of.max(definition.rule.fall)) - 1;
+        let since = now
+            .0
+            .saturating_sub(crate::clock::micros(definition.interval * beats) + 1);
+        let case = Case {
+            id: 0,
+            slot,
+            since: base::Time(since),
+            opened: now,
+            until: now + patience(definition.timeout),
+            reason,
+            detail,
+            voters: voters.iter().map(|id| (*id, None)).collect(),
+            seats,
+            reminded: false,
+        };
+        let Some(id) = cluster.cases.open(case) else {
+            return;
+        };
+        let ask = Ask {
+            case: id,
+            target: Arc::clone(&definition.name),
+            sum: hash64(&definition::encode(definition)),
+        };
+        for voter in voters {
+            cluster.say(voter, &Section::Ask(ask.clone()));
+        }
+    }
+
+    /// Rules every case that can be ruled, and reminds who has not answered.
+    pub(super) fn rule(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let cluster = &mut joined.cluster;
+        if cluster.cases.is_empty() {
+            return;
+        }
+        let quorum = &cluster.quorum;
+        let ruled = cluster.cases.rule(now, |since| quorum.is_met(since));
+        let reminded = cluster.cases.remind(now);
+        for case in reminded {
+            self.remind(&case);
+        }
+        for (case, ruling) in ruled {
+            self.end_case(&case, ruling);
+        }
+    }
+
+    fn remind(&mut self, case: &Case) {
+        let definition = Arc::clone(&self.row(case.slot).definition);
+        let ask = Ask {
+            case: case.id,
+            target: Arc::clone(&definition.name),
+            sum: hash64(&definition::encode(&definition)),
+        };
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let silent = case.voters.iter().filter(|(_, word)| word.is_none());
+        for (id, _) in silent {
+            joined.cluster.say(*id, &Section::Ask(ask.clone()));
+        }
+    }
+
+    fn end_case(&mut self, case: &Case, ruling: Ruling) {
+        let slot = case.slot;
+        let agrees = self.config.mutation == Some(Mutation::SilenceAgrees);
+        let ruling = match ruling {
+            Ruling::Unconfirmed if agrees => Ruling::Down,
+            other => other,
+        };
+        let votes = self.votes_of(case, ruling == Ruling::Outvoted);
+        let (reason, detail) = (case.reason, case.detail.clone());
+        match ruling {
+            Ruling::Down => {
+                self.joined
+                    .as_mut()
+                    .expect("it had a case")
+                    .outvoted
+                    .remove(&slot);
+                self.declare_with(slot, State::Down, (reason, detail), Some(votes));
+            }
+            Ruling::Outvoted => self.outvoted(slot, votes),
+            Ruling::Unconfirmed => {
+                if !self.is_unconfirmed(slot) {
+                    let why = (Reason::Unconfirmed, Some(reason.words().into()));
+                    self.declare_with(slot, State::Unknown, why, Some(votes));
+                }
+                // The next failure asks again.
+                let hot = &mut self.hot[slot.index()];
+                hot.counters.failures = hot.rule.fall;
+                self.rest(slot);
+            }
+        }
+    }
+
+    fn votes_of(&self, case: &Case, contested: bool) -> Votes {
+        let joined = self.joined.as_ref().expect("it had a case");
+        let mine = Vote {
+            node: Arc::clone(&joined.cluster.name),
+            passed: Some(false),
+        };
+        let others = case.voters.iter().map(|(id, word)| Vote {
+            node: joined.cluster.name_of(*id),
+            passed: match word {
+                Some(Finding::Passed) => Some(true),
+                Some(Finding::Failed(_)) => Some(false),
+                Some(Finding::Inconclusive(_)) | None => None,
+            },
+        });
+        Votes {
+            votes: [mine].into_iter().chain(others).collect(),
+            contested,
+        }
+    }
+
+    /// Others see it answer: it stays as it is, and that is shown.
+    fn outvoted(&mut self, slot: Slot, votes: Votes) {
+        let hot = &mut self.hot[slot.index()];
+        hot.counters = Counters::new(hot.counters.state);
+        let joined = self.joined.as_mut().expect("it had a case");
+        let times = joined.outvoted.entry(slot).or_default();
+        *times += 1;
+        let is_enough = *times >= OUTVOTED_MAX;
+        let status = self.newest(slot).clone();
+        self.write_entry(slot, status, Some(votes));
+        if is_enough {
+            self.say_unable(slot, YIELD);
+        }
+    }
+
+    /// Writes a new state, for all nodes; readers see it once the disk has it.
+    pub(super) fn declare(
+        &mut self,
+        slot: Slot,
+        to: State,
+        reason: Reason,
+        detail: Option<Arc<str>>,
+    ) {
+        self.declare_with(slot, to, (reason, detail), None);
+    }
+
+    fn declare_with(&mut self, slot: Slot, to: State, why: Why, votes: Option<Votes>) {
+        if !matches!(self.hot[slot.index()].role, Role::Owner | Role::Leaver) {
+            return;
+        }
+        let at = self.clock.wall(self.now);
+        let status = self.newest(slot).changed(to, at, why.0, why.1, 0);
+        self.hot[slot.index()].counters = Counters::new(to);
+        self.write_entry(slot, status, votes);
+    }
+
+    fn write_entry(&mut self, slot: Slot, status: Status, votes: Option<Votes>) {
+        let now = self.now;
+        let key = status_key(self.row(slot).name());
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let entry = StatusEntry {
+            status: status.clone(),
+            by: Arc::clone(&joined.cluster.name),
+            votes: votes.map(Arc::new),
+        };
+        joined.ahead.insert(slot, status);
+        joined.cluster.write(now, key, Some(entry.encode()));
+    }
+
+    /// What the store holds of a target's status: the sibling that all nodes choose, and how many
+    /// there are.
+    pub(super) fn held_status(&self, name: &str) -> (Option<StatusEntry>, usize) {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let held = joined.cluster.store.entries(&status_key(name));
+        let siblings = held.len();
+        let entries = held
+            .iter()
+            .filter_map(|held| StatusEntry::decode(held.value?).ok());
+        let best = entries.max_by(|a, b| a.rank().cmp(&b.rank()));
+        (best, siblings)
+    }
+
+    /// The status of a target has changed in the store: readers see it, and what it says that is
+    /// new becomes events.
+    pub(super) fn adopt_status(&mut self, name: &Arc<str>) {
+        let Some(slot) = self.catalogue.get(name).map(|entry| entry.slot) else {
+            return self.orphan(name);
+        };
+        let (Some(entry), _) = self.held_status(name) else {
+            return;
+        };
+        let joined = self.joined.as_mut().expect("its store spoke");
+        let is_mine = joined
+            .ahead
+            .get(&slot)
+            .is_some_and(|ahead| entry.status.transition >= ahead.transition);
+        if is_mine {
+            joined.ahead.remove(&slot);
+        }
+        let is_behind = joined.ahead.contains_key(&slot);
+        let row = Arc::clone(self.row(slot));
+        if row.status != entry.status || row.votes != entry.votes {
+            self.show_status(slot, &row, &entry);
+        }
+        let hot = &mut self.hot[slot.index()];
+        if !is_behind && hot.counters.state != entry.status.state {
+            hot.counters = Counters::new(entry.status.state);
+        }
+        if self.hot[slot.index()].role == Role::Owner {
+            self.collapse(slot);
+            self.pause_or_resume(slot);
+        }
+    }
+
+    fn show_status(&mut self, slot: Slot, row: &Row, entry: &StatusEntry) {
+        let seen = row.status.transition;
+        let newest = entry.status.transition;
+        for transition in entry.status.recent.iter().filter(|t| t.number > seen) {
+            self.version.seq += 1;
+            let mut transition = *transition;
+            transition.seq = self.version.seq;
+            let detail = entry.status.detail.clone();
+            self.staging.open.events.push(Event {
+                target: Arc::clone(&row.definition.name),
+                transition,
+                detail: detail.filter(|_| transition.number == newest),
+            });
+        }
+        self.counts.remove(row.status.state);
+        self.counts.add(entry.status.state);
+        self.place(Row {
+            status: entry.status.clone(),
+            votes: entry.votes.clone(),
+            slot,
+            ..row.clone()
+        });
+        self.staging.open.urgent = true;
+    }
+
+    /// Owners that did not know of each other wrote siblings: one write makes them one again,
+    /// with number and `since` as they were.
+    pub(super) fn collapse(&mut self, slot: Slot) {
+        let name = Arc::clone(&self.row(slot).definition.name);
+        let (Some(entry), siblings) = self.held_status(&name) else {
+            return;
+        };
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let waits = joined.ahead.contains_key(&slot);
+        if siblings > 1 && !waits && self.config.mutation != Some(Mutation::NoCollapse) {
+            let now = self.now;
+            joined.ahead.insert(slot, entry.status.clone());
+            joined
+                .cluster
+                .write(now, status_key(&name), Some(entry.encode()));
+        }
+    }
+
+    /// Somebody wants to know what this node sees.
+    pub(super) fn asked(&mut self, from: NodeId, ask: Ask) {
+        let joined = self.joined.as_mut().expect("its rooms spoke");
+        if joined.asked.len() < ASKED_MAX {
+            joined.asked.push_back((from, ask));
+        }
+    }
+
+    /// Probes for others, as far as there is room.
+    pub(super) fn do_favours(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.asked.is_empty() {
+            return;
+        }
+        let rate = FAVOURS.max(self.pace.per_second() / 10);
+        let gained = crate::clock::micros(now.since(joined.favour_room.1)) * rate / 1_000_000;
+        if gained > 0 {
+            joined.favour_room = ((joined.favour_room.0 + gained).min(rate), now);
+        }
+        while !self.is_stopping {
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            if joined.favour_room.0 == 0 {
+                return;
+            }
+            let Some((from, ask)) = joined.asked.pop_front() else {
+                return;
+            };
+            joined.favour_room.0 -= 1;
+            self.favour(from, &ask);
+        }
+    }
+
+    fn favour(&mut self, from: NodeId, ask: &Ask) {
+        let entry = self.catalogue.get(&ask.target);
+        let slot = entry.map(|entry| entry.slot).filter(|slot| {
+            let definition = &self.row(*slot).definition;
+            !definition.paused && hash64(&definition::encode(definition)) == ask.sum
+        });
+        let Some(slot) = slot else {
+            let finding = Finding::Inconclusive(Doubt::Unable);
+            return self.say_word(from, ask.case, finding);
+        };
+        if self.hot[slot.index()].role == Role::None && !self.is_probed_for_others(slot) {
+            let row = Arc::clone(self.row(slot));
+            let definition = Arc::clone(&row.definition);
+            self.outputs
+                .push_back(Output::Define(slot, definition, row.source));
+        }
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        joined.last_favour = joined.last_favour.wrapping_add(1);
+        let ticket = Ticket(OPINION | joined.last_favour);
+        joined.favours.insert((slot, ticket), (from, ask.case));
+        self.pace.started(now);
+        self.tally.opinions += 1;
+        self.outputs.push_back(Output::Probe(Check {
+            slot,
+            ticket,
+            due: now,
+        }));
+    }
+
+    pub(super) fn is_probed_for_others(&self, slot: Slot) -> bool {
+        let joined = self.joined.as_ref();
+        let mut range = joined.into_iter().flat_map(|joined| {
+            joined
+                .favours
+                .range((slot, Ticket(0))..=(slot, Ticket(u32::MAX)))
+        });
+        range.next().is_some()
+    }
+
+    fn say_word(&mut self, to: NodeId, case: u64, finding: Finding) {
+        let word = Section::Word(Word { case, finding });
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        joined.cluster.say(to, &word);
+    }
+
+    /// Whether this outcome was asked for by another node; then it has been told.
+    pub(super) fn is_opinion(&mut self, probed: &Probed) -> bool {
+        let Some(joined) = &mut self.joined else {
+            return false;
+        };
+        let Some((from, case)) = joined.favours.remove(&(probed.slot, probed.ticket)) else {
+            return false;
+        };
+        self.say_word(from, case, verdict::judge(probed));
+        let hot = &self.hot[probed.slot.index()];
+        if hot.is_live && hot.role == Role::None && !self.is_probed_for_others(probed.slot) {
+            self.outputs.push_back(Output::Undefine(probed.slot));
+        }
+        true
+    }
+
+    /// A mutant: what was missed in a pause is made up for.
+    pub(super) fn after_a_pause(&mut self, away: Duration) {
+        if self.config.mutation != Some(Mutation::BurstAfterPause) || away < Duration::from_secs(2)
+        {
+            return;
+        }
+        for slot in (0..self.hot.len()).filter_map(|i| u32::try_from(i).ok().map(Slot)) {
+            let hot = &self.hot[slot.index()];
+            if hot.is_live && hot.role == Role::Owner && !hot.in_flight {
+                self.start(slot, self.now);
+            }
+        }
+    }
+
+    /// Statuses without a definition, one by one: forgotten after a time by the first of all.
+    fn orphan(&mut self, name: &Arc<str>) {
+        let now = self.now;
+        let is_held = self.held_status(name).0.is_some();
+        let joined = self.joined.as_mut().expect("its store spoke");
+        if is_held {
+            joined.orphans.entry(Arc::clone(name)).or_insert(now);
+        } else {
+            joined.orphans.remove(name);
+        }
+    }
+
+    pub(super) fn sweep_statuses(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.orphans.is_empty() || !joined.cluster.is_first() {
+            return;
+        }
+        let due: BTreeMap<Arc<str>, base::Time> = joined
+            .orphans
+            .extract_if(.., |_, since| now.since(*since) > ORPHANS)
+            .collect();
+        for name in due.into_keys() {
+            if self.catalogue.get(&name).is_none() {
+                let joined = self.joined.as_mut().expect("only a joined node comes here");
+                joined.cluster.write(now, status_key(&name), None);
+            }
+        }
+    }
+}
+
+/// How long a status may stand without a definition: both may be on their way.
+const ORPHANS: Duration = Duration::from_secs(60);

@@ -1,0 +1,424 @@
+//! The node's part in a cluster: what it keeps beside the rooms, and what their effects do here.
+//!
+//! Start reading at `Node::turn_together`, which ends every input, and `Node::carry`, where each
+//! effect is one line. Ownership is in `ownership.rs`, verdicts that need others in `confirm.rs`,
+//! definitions in `catalog.rs`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
+
+use super::{Node, Role};
+use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
+use crate::definition::Definition;
+use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
+use crate::input::{Answer, Batch, Key, Output, Request, Write};
+use crate::status::Status;
+
+/// How often slow things are looked at.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often readers see another state of the cluster.
+const FLEET_EVERY: Duration = Duration::from_millis(200);
+/// A write that no peer confirms is answered after this all the same: the own disk has it.
+const ACK_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a node among others keeps beside its rooms.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) cluster: Cluster,
+    /// Own statuses that the disk does not have yet.
+    pub(super) ahead: BTreeMap<Slot, Status>,
+    /// Targets that were this node's, until when they are checked.
+    pub(super) leavers: BTreeSet<(Time, Slot)>,
+    /// Members under suspicion.
+    pub(super) suspects: BTreeSet<Arc<str>>,
+    /// Opinions that were asked for, and those under way.
+    pub(super) asked: VecDeque<(NodeId, Ask)>,
+    pub(super) favours: BTreeMap<(Slot, Ticket), (NodeId, u64)>,
+    pub(super) last_favour: u32,
+    /// Opinions that may be probed now, and since when that grows.
+    pub(super) favour_room: (u64, Time),
+    /// What owners said of verdicts in the making.
+    pub(super) streaks: BTreeMap<Arc<str>, (Time, Streak)>,
+    /// How often running the owner was outvoted.
+    pub(super) outvoted: BTreeMap<Slot, u8>,
+    /// Who can't probe which target.
+    pub(super) unable: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    /// Targets given to the next in order, until when.
+    pub(super) yielded: BTreeMap<Arc<str>, Time>,
+    /// What the config file says, until it is this node's turn to write it.
+    pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
+    /// What the config file said last: its sum, and all of it.
+    pub(super) file: Option<(u64, Vec<Arc<Definition>>)>,
+    /// Since when the present revision lacks entries that this node could write.
+    pub(super) mend_at: Option<Time>,
+    /// Requests that wait for a second disk.
+    acks: BTreeMap<Version, (Time, Request, Answer)>,
+    /// Statuses without a definition, since when.
+    pub(super) orphans: BTreeMap<Arc<str>, Time>,
+    /// Names by place, and places by name.
+    names: Arc<Vec<Arc<str>>>,
+    places: BTreeMap<Arc<str>, u16>,
+    pub(super) owned: Vec<Owned>,
+    /// The store's marks of the batches that the disk has not confirmed.
+    at_disk: VecDeque<(Batch, store::Mark)>,
+    mark: Option<store::Mark>,
+    leaving: Option<Time>,
+    has_left: bool,
+    is_fleet_old: bool,
+    fleet_at: Time,
+    beat_at: Time,
+    remembered: Vec<u8>,
+    last_turn: Time,
+}
+
+impl Joined {
+    pub(super) fn new(cluster: Cluster) -> Self {
+        Self {
+            cluster,
+            ahead: BTreeMap::new(),
+            leavers: BTreeSet::new(),
+            suspects: BTreeSet::new(),
+            asked: VecDeque::new(),
+            favours: BTreeMap::new(),
+            last_favour: 0,
+            favour_room: (0, Time::ZERO),
+            streaks: BTreeMap::new(),
+            outvoted: BTreeMap::new(),
+            unable: BTreeMap::new(),
+            yielded: BTreeMap::new(),
+            to_load: None,
+            file: None,
+            mend_at: None,
+            acks: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            names: Arc::default(),
+            places: BTreeMap::new(),
+            owned: Vec::new(),
+            at_disk: VecDeque::new(),
+            mark: None,
+            leaving: None,
+            has_left: false,
+            is_fleet_old: true,
+            fleet_at: Time::ZERO,
+            beat_at: Time::ZERO,
+            remembered: Vec::new(),
+            last_turn: Time::ZERO,
+        }
+    }
+
+    /// When the node must be given a tick.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let leaver = self.leavers.first().map(|(until, _)| *until);
+        let fleet = self.is_fleet_old.then_some(self.fleet_at);
+        let favour =
+            (!self.asked.is_empty()).then(|| self.favour_room.1 + Duration::from_millis(20));
+        let own = [leaver, fleet, favour, Some(self.beat_at)];
+        let rooms = [
+            self.cluster.deadline(),
+            self.cluster.catalog.deadline(),
+            self.to_load.as_ref().map(|(at, _)| *at),
+        ];
+        own.into_iter().chain(rooms).flatten().min()
+    }
+
+    /// A member's place in the list of names.
+    pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
+        if let Some(&place) = self.places.get(name) {
+            return place;
+        }
+        let Ok(place) = u16::try_from(self.names.len()) else {
+            return NOBODY;
+        };
+        Arc::make_mut(&mut self.names).push(Arc::clone(name));
+        self.places.insert(Arc::clone(name), place);
+        place
+    }
+
+    pub(super) fn owned_mut(&mut self, slot: Slot) -> &mut Owned {
+        if self.owned.len() <= slot.index() {
+            self.owned.resize(slot.index() + 1, Owned::default());
+        }
+        &mut self.owned[slot.index()]
+    }
+
+    fn fleet(&mut self) -> Fleet {
+        let seats: Vec<Seat> = self.cluster.seats();
+        let held: Vec<_> = self
+            .cluster
+            .marks
+            .held()
+            .map(|(&(owner, interval), held)| (owner, interval, held.clone()))
+            .collect();
+        let mut promised = BTreeMap::new();
+        for (owner, interval, held) in held {
+            let name = self.cluster.name_of(owner);
+            let place = self.place(&name);
+            let promise = Promised {
+                at: held.at,
+                epoch: held.epoch,
+                except: held.except,
+            };
+            promised.insert((place, interval), promise);
+        }
+        Fleet {
+            me: Arc::clone(&self.cluster.name),
+            members: seats,
+            is_ready: self.cluster.is_ready(),
+            names: Arc::clone(&self.names),
+            promised,
+            seen: self.cluster.store.vector(),
+            version: self.cluster.store.version().unwrap_or_default(),
+        }
+    }
+}
+
+impl Node {
+    /// Enters the cluster with what the disk knows of it; `false` on a node alone.
+    pub(super) fn enter(&mut self, known: Option<Known>, mut records: Vec<store::Record>) -> bool {
+        let Some(config) = &self.config.cluster else {
+            return false;
+        };
+        let known = known.unwrap_or_else(|| Known::nobody(config.fresh_id));
+        let cluster = loop {
+            match Cluster::new(config, known.clone(), records.clone()) {
+                Ok(cluster) => break cluster,
+                Err(ClusterError::Store(store::ConfigError::Record { key, .. })) => {
+                    self.tally.unreadable += 1;
+                    let before = records.len();
+                    records.retain(|record| record.key != key);
+                    assert!(
+                        records.len() < before,
+                        "a record that can't be read is among them"
+                    );
+                }
+                Err(error) => unreachable!("the config was checked: {error}"),
+            }
+        };
+        self.joined = Some(Box::new(Joined::new(cluster)));
+        true
+    }
+
+    pub(super) fn received(&mut self, from: SocketAddr, way: Way, bytes: &[u8]) {
+        let now = self.now;
+        if let Some(joined) = &mut self.joined {
+            joined.cluster.received(now, from, way, bytes);
+        }
+    }
+
+    pub(super) fn persisted(&mut self, batch: Batch) {
+        self.staging.persisted(batch);
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        let mut mark = None;
+        while let Some((_, last)) = joined.at_disk.pop_front_if(|(first, _)| *first <= batch) {
+            mark = Some(last);
+        }
+        if let Some(mark) = mark {
+            joined.cluster.persisted(now, mark);
+        }
+    }
+
+    /// Ends every input: what the rooms want is done, and what is due.
+    pub(super) fn turn_together(&mut self) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        let away = now.since(std::mem::replace(&mut joined.last_turn, now));
+        if joined.cluster.deadline().is_none_or(|due| due <= now) {
+            joined.cluster.tick(now);
+        }
+        self.carry_all();
+        self.after_a_pause(away);
+        self.rule();
+        self.do_favours();
+        self.let_leavers_go();
+        self.settle_the_file();
+        let joined = self.joined.as_mut().expect("it was there above");
+        if now >= joined.beat_at {
+            joined.beat_at = now + BEAT;
+            self.slow_things();
+        }
+        self.carry_all();
+        let joined = self.joined.as_mut().expect("it was there above");
+        while let Some((to, way, bytes)) = joined.cluster.send() {
+            self.outputs.push_back(Output::Send(to, way, bytes));
+        }
+    }
+
+    fn carry_all(&mut self) {
+        while let Some(effect) = self.joined.as_mut().and_then(|j| j.cluster.poll()) {
+            self.carry(effect);
+        }
+    }
+
+    fn carry(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist(mark, records) => self.persist(mark, records),
+            Effect::Owners(change) => self.owners_changed(&change),
+            Effect::Stored(key) => self.stored(&key),
+            Effect::Confirmed(version) => self.confirmed(version),
+            Effect::Ask(from, ask) => self.asked(from, ask),
+            Effect::Streak(streak) => self.hear_streak(streak),
+            Effect::Suspect(name, is_suspect) => self.suspect(&name, is_suspect),
+            Effect::Members => self.fleet_is_old(),
+            Effect::Ready => self.ready(),
+            Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
+            Effect::Left => {
+                self.joined.as_mut().expect("it spoke").has_left = true;
+                self.outputs.push_back(Output::Left);
+            }
+            Effect::Notice(notice) => self.outputs.push_back(Output::Notice(notice)),
+        }
+    }
+
+    pub(super) fn fleet_is_old(&mut self) {
+        if let Some(joined) = &mut self.joined {
+            joined.is_fleet_old = true;
+        }
+    }
+
+    fn persist(&mut self, mark: store::Mark, records: Vec<store::Record>) {
+        let joined = self.joined.as_mut().expect("its store spoke");
+        joined.mark = Some(mark);
+        let open = &mut self.staging.open;
+        open.urgent = true;
+        for store::Record { key, content } in records {
+            let key = Key::Store(key);
+            open.writes.push(match content {
+                Some(content) => Write::Set(key, content),
+                None => Write::Remove(key),
+            });
+        }
+    }
+
+    fn stored(&mut self, key: &[u8]) {
+        self.fleet_is_old();
+        match kind_of(key) {
+            Some(Kind::Definition(source, name)) => self.definition_stored(source, &name, key),
+            Some(Kind::Status(name)) => self.adopt_status(&name),
+            Some(Kind::Manifest) => self.manifest_stored(key),
+            Some(Kind::Unable(node, target)) => self.unable_stored(&node, &target, key),
+            None => {}
+        }
+    }
+
+    /// A request is answered once this write is on a second disk.
+    pub(super) fn answer_when_safe(&mut self, version: Version, request: Request, answer: Answer) {
+        let until = self.now + ACK_PATIENCE;
+        let joined = self.joined.as_mut().expect("only a joined node waits");
+        joined.acks.insert(version, (until, request, answer));
+    }
+
+    fn confirmed(&mut self, version: Version) {
+        let joined = self.joined.as_mut().expect("its store spoke");
+        if let Some((_, request, answer)) = joined.acks.remove(&version) {
+            self.answer(request, answer);
+        }
+    }
+
+    /// Closes what is open: writes, the cluster as readers see it, the view.
+    pub(super) fn seal_together(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.is_fleet_old && (now >= joined.fleet_at || self.staging.open.is_awaited()) {
+            joined.is_fleet_old = false;
+            joined.fleet_at = now + FLEET_EVERY;
+            self.staging.open.fleet = Some(Arc::new(joined.fleet()));
+        }
+        let version = joined.cluster.store.version().unwrap_or_default();
+        if let Some(persist) = self.staging.seal(version) {
+            if let (Output::Persist { batch, .. }, Some(mark)) = (&persist, joined.mark.take()) {
+                joined.at_disk.push_back((*batch, mark));
+            }
+            self.outputs.push_back(persist);
+        }
+    }
+
+    /// Once a second.
+    fn slow_things(&mut self) {
+        let now = self.now;
+        self.leave_the_hanging_behind();
+        self.promise();
+        self.yield_no_longer();
+        self.sweep_statuses();
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let late: Vec<Version> = joined
+            .acks
+            .iter()
+            .filter(|(_, (until, ..))| *until <= now)
+            .map(|(version, _)| *version)
+            .collect();
+        let remembered = joined.cluster.remembered();
+        if remembered != joined.remembered {
+            joined.remembered.clone_from(&remembered);
+            let write = Write::Set(Key::Members, remembered);
+            self.staging.open.writes.push(write);
+        }
+        for version in late {
+            self.confirmed(version);
+        }
+        self.go_when_nothing_is_left();
+    }
+
+    pub(super) fn join(&mut self, addresses: Vec<SocketAddr>) {
+        let now = self.now;
+        if let Some(joined) = &mut self.joined {
+            joined.cluster.join(now, addresses);
+        }
+    }
+
+    pub(super) fn drain_away(&mut self, request: Request) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return self.answer(request, Answer::NoCluster);
+        };
+        joined.cluster.drain_away(now);
+        self.answer(request, Answer::Accepted);
+    }
+
+    pub(super) fn forget(&mut self, request: Request, name: &str) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return self.answer(request, Answer::NoCluster);
+        };
+        let answer = if joined.cluster.forget(now, name) {
+            Answer::Accepted
+        } else {
+            Answer::NotFound
+        };
+        self.answer(request, answer);
+    }
+
+    pub(super) fn leave(&mut self, within: Duration) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            self.outputs.push_back(Output::Left);
+            return;
+        };
+        joined.leaving.get_or_insert(now + within);
+        joined.cluster.drain_away(now);
+        joined.beat_at = now + Duration::from_millis(100);
+    }
+
+    /// A node that leaves says farewell once others have its targets, or its time is over.
+    fn go_when_nothing_is_left(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let Some(until) = joined.leaving else {
+            return;
+        };
+        joined.beat_at = now + Duration::from_millis(100);
+        let is_held = |hot: &super::Hot| matches!(hot.role, Role::Owner | Role::Leaver);
+        let is_alone = joined.cluster.membership.living() <= 1;
+        if is_alone || now >= until || !self.hot.iter().any(is_held) {
+            joined.leaving = None;
+            joined.cluster.leave(now);
+        }
+    }
+}

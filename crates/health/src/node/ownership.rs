@@ -1,0 +1,388 @@
+//! Which targets are checked here, and why: owners, standbys and those who hand over.
+//!
+//! A target's beat is a function of its name, so whoever takes over goes on in the old one's
+//! beat. Who loses a target to somebody who lives goes on for one interval and a second, because
+//! the new owner may not know it yet; the first standby of a suspect checks along at once.
+
+use std::sync::Arc;
+
+use base::{Duration, Slot, Time};
+use ownership::Change;
+
+use super::{Hot, Mutation, Node, Role};
+use crate::cluster::{Stamp, Streak, unable_key};
+use crate::fleet::{NOBODY, Owned};
+use crate::input::Output;
+use crate::status::State;
+use crate::verdict::Counters;
+
+/// Streaks that are remembered for others at most.
+const STREAKS_MAX: usize = 100_000;
+/// How many slots are left behind in a round at most; more hold the mark back.
+const HANGING_MAX: usize = 64;
+
+impl Node {
+    /// A target's owners are others now.
+    pub(super) fn owners_changed(&mut self, change: &Change) {
+        let slot = change.slot;
+        let is_live = self.hot.get(slot.index()).is_some_and(|hot| hot.is_live);
+        let joined = self.joined.as_mut().expect("its rooms spoke");
+        let mut three = [NOBODY; 3];
+        for (place, name) in three.iter_mut().zip(&change.after) {
+            *place = joined.place(name);
+        }
+        let epoch = joined.cluster.marks.epoch();
+        let owned = joined.owned_mut(slot);
+        let epoch = if owned.three[0] == three[0] && change.before.first() == change.after.first() {
+            owned.epoch
+        } else {
+            epoch
+        };
+        *owned = Owned { three, epoch };
+        self.staging
+            .open
+            .owners
+            .push((slot, Owned { three, epoch }));
+        if is_live {
+            self.take_or_give(slot);
+        }
+    }
+
+    /// Makes a slot's role what the order says.
+    fn take_or_give(&mut self, slot: Slot) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if !joined.cluster.is_ready() {
+            return;
+        }
+        let me = Arc::clone(&joined.cluster.name);
+        let me = joined.place(&me);
+        let [first, second, _] = joined.owned_mut(slot).three;
+        let suspects = joined.suspects.iter().cloned().collect::<Vec<_>>();
+        let is_shadow = second == me && suspects.iter().any(|name| joined.place(name) == first);
+        let role = self.hot[slot.index()].role;
+        let interval = self.hot[slot.index()].interval;
+        match role {
+            _ if first == me => self.take_up(slot, Role::Owner),
+            Role::Owner => {
+                let until = now + interval + Duration::from_secs(1);
+                joined.leavers.insert((until, slot));
+                self.take_up(slot, Role::Leaver);
+            }
+            Role::None if is_shadow => self.take_up(slot, Role::Shadow),
+            Role::Shadow if !is_shadow => self.lay_down(slot),
+            Role::None | Role::Shadow | Role::Leaver => {}
+        }
+    }
+
+    /// This node may own targets from now on.
+    pub(super) fn ready(&mut self) {
+        self.fleet_is_old();
+        for slot in self.live_slots() {
+            self.take_or_give(slot);
+        }
+        self.file_may_be_due();
+    }
+
+    fn live_slots(&self) -> Vec<Slot> {
+        let slots = (0..).map(Slot).zip(&self.hot);
+        slots
+            .filter(|(_, hot)| hot.is_live)
+            .map(|(slot, _)| slot)
+            .collect()
+    }
+
+    /// A member is suspected, or not any more: its first standbys check along.
+    pub(super) fn suspect(&mut self, name: &Arc<str>, is_suspect: bool) {
+        let joined = self.joined.as_mut().expect("its rooms spoke");
+        if is_suspect {
+            joined.suspects.insert(Arc::clone(name));
+        } else {
+            joined.suspects.remove(name);
+        }
+        let owner = joined.place(name);
+        let me = Arc::clone(&joined.cluster.name);
+        let me = joined.place(&me);
+        let concerns =
+            |(_, owned): &(Slot, &Owned)| owned.three[0] == owner && owned.three[1] == me;
+        let slots: Vec<Slot> = (0..)
+            .map(Slot)
+            .zip(&joined.owned)
+            .filter(concerns)
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in slots {
+            if self.hot.get(slot.index()).is_some_and(|hot| hot.is_live) {
+                self.take_or_give(slot);
+            }
+        }
+    }
+
+    /// Checks a target from now on, or for another reason than before.
+    fn take_up(&mut self, slot: Slot, role: Role) {
+        let was = std::mem::replace(&mut self.hot[slot.index()].role, role);
+        if was == role {
+            return;
+        }
+        if was == Role::None {
+            self.begin_to_check(slot);
+        }
+        if was == Role::Owner {
+            self.disown(slot);
+        }
+        if role == Role::Owner {
+            self.own_again(slot);
+            self.pause_or_resume(slot);
+            self.collapse(slot);
+            if self.config.mutation == Some(Mutation::StreakInventsDown)
+                && self.hot[slot.index()].counters.failures > 0
+            {
+                self.change(slot, State::Down, crate::outcome::Reason::Refused, None);
+            }
+        }
+    }
+
+    /// An owner's target was defined anew: what it promised of it begins anew.
+    pub(super) fn own_again(&mut self, slot: Slot) {
+        let now = self.now;
+        let interval = self.hot[slot.index()].interval;
+        self.hot[slot.index()].stamp = Stamp::default();
+        let is_paused = self.row(slot).definition.paused;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if !is_paused {
+            joined.cluster.rounds.join(now, slot, interval);
+        }
+    }
+
+    fn begin_to_check(&mut self, slot: Slot) {
+        let row = Arc::clone(self.row(slot));
+        let state = row.status.state;
+        let streak = self.streak_of(&row.definition.name, row.status.transition);
+        let hot = &mut self.hot[slot.index()];
+        let fall = hot.rule.fall;
+        hot.counters = Counters {
+            failures: streak.as_ref().map_or(0, |s| s.failures.min(fall - 1)),
+            successes: streak
+                .as_ref()
+                .map_or(0, |s| s.successes.min(hot.rule.rise - 1)),
+            window: streak.as_ref().map_or(0, |s| s.window),
+            ..Counters::new(state)
+        };
+        hot.ticket.0 = hot.ticket.0.wrapping_add(1);
+        hot.in_flight = false;
+        hot.owed = false;
+        // Who was asked before by somebody is asked at its beat, not at once.
+        hot.was_checked = row.status.transition > 0
+            && self.config.mutation != Some(Mutation::TakeoverWithoutPhase);
+        hot.was_heard = false;
+        hot.last_start = Time::ZERO;
+        if self.config.mutation == Some(Mutation::TakeoverWithoutPhase) && !hot.waits {
+            hot.waits = true;
+            self.pace.wait(slot, None);
+        }
+        let definition = Arc::clone(&row.definition);
+        self.join_beat(slot, &definition);
+        self.outputs
+            .push_back(Output::Define(slot, definition, row.source));
+    }
+
+    /// Checks a target no longer.
+    fn lay_down(&mut self, slot: Slot) {
+        let was = std::mem::replace(&mut self.hot[slot.index()].role, Role::None);
+        if was == Role::None {
+            return;
+        }
+        if was == Role::Owner {
+            self.disown(slot);
+        }
+        let definition = Arc::clone(&self.row(slot).definition);
+        self.leave_beat(slot, &definition);
+        let hot = &mut self.hot[slot.index()];
+        hot.ticket.0 = hot.ticket.0.wrapping_add(1);
+        hot.in_flight = false;
+        hot.owed = false;
+        self.outputs.push_back(Output::Undefine(slot));
+    }
+
+    /// What only an owner keeps of a target is dropped.
+    pub(super) fn disown(&mut self, slot: Slot) {
+        let Hot {
+            interval, stamp, ..
+        } = self.hot[slot.index()];
+        let now = self.now;
+        let is_paused = self.row(slot).definition.paused;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if !is_paused {
+            joined.cluster.rounds.leave(now, slot, interval, stamp);
+        }
+        joined.cluster.cases.drop(slot);
+        joined.outvoted.remove(&slot);
+    }
+
+    /// Who handed over stops when its time has come.
+    pub(super) fn let_leavers_go(&mut self) {
+        let now = self.now;
+        loop {
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            let Some(&(until, slot)) = joined.leavers.first() else {
+                return;
+            };
+            if until > now {
+                return;
+            }
+            joined.leavers.pop_first();
+            let hot = self.hot.get(slot.index());
+            if hot.is_some_and(|hot| hot.is_live && hot.role == Role::Leaver) {
+                self.lay_down(slot);
+                self.take_or_give(slot);
+            }
+        }
+    }
+
+    /// Counters that changed are told to the standbys, so that a takeover need not start anew.
+    pub(super) fn tell_standbys(&mut self) {
+        if self.soft.is_empty() || self.now < self.soft_at {
+            return;
+        }
+        for slot in std::mem::take(&mut self.soft) {
+            let hot = &mut self.hot[slot.index()];
+            if !std::mem::take(&mut hot.soft) || !hot.is_live || hot.role != Role::Owner {
+                continue;
+            }
+            let counters = hot.counters;
+            let row = Arc::clone(self.row(slot));
+            let streak = Streak {
+                target: Arc::clone(&row.definition.name),
+                transition: row.status.transition,
+                failures: counters.failures,
+                successes: counters.successes,
+                window: counters.window,
+            };
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            joined.tell(slot, &streak);
+        }
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        while let Some((to, way, bytes)) = joined.cluster.send() {
+            self.outputs.push_back(Output::Send(to, way, bytes));
+        }
+    }
+
+    pub(super) fn hear_streak(&mut self, streak: Streak) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("its rooms spoke");
+        if joined.streaks.len() < STREAKS_MAX || joined.streaks.contains_key(&streak.target) {
+            let target = Arc::clone(&streak.target);
+            joined.streaks.insert(target, (now, streak));
+        }
+    }
+
+    fn streak_of(&mut self, name: &Arc<str>, transition: u32) -> Option<Streak> {
+        let now = self.now;
+        let joined = self.joined.as_mut()?;
+        let (heard, streak) = joined.streaks.remove(name)?;
+        let is_news = now.since(heard) < Duration::from_secs(60);
+        (is_news && streak.transition == transition).then_some(streak)
+    }
+
+    /// A node says that it can't probe a target, or that it can again.
+    pub(super) fn unable_stored(&mut self, node: &Arc<str>, target: &Arc<str>, key: &[u8]) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("its store spoke");
+        let is_unable = joined.cluster.store.get(key).is_some();
+        let nodes = joined.unable.entry(Arc::clone(target)).or_default();
+        if is_unable {
+            nodes.insert(Arc::clone(node));
+        } else {
+            nodes.remove(node);
+        }
+        if nodes.is_empty() {
+            joined.unable.remove(target);
+        }
+        if let Some(slot) = self.catalogue.get(target).map(|entry| entry.slot) {
+            let input = ownership::Input::Unable(slot, Arc::clone(node), is_unable);
+            joined.cluster.own_target(now, input);
+        }
+    }
+
+    /// A target is new here: who owns it follows.
+    pub(super) fn enter_order(&mut self, slot: Slot, name: &Arc<str>) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let key = ownership::KeyHash::of(name);
+        let cluster = &mut joined.cluster;
+        cluster.own_target(now, ownership::Input::Defined(slot, key));
+        for node in joined.unable.get(name).into_iter().flatten() {
+            let unable = ownership::Input::Unable(slot, Arc::clone(node), true);
+            cluster.own_target(now, unable);
+        }
+    }
+
+    /// This node can't probe a target, or yields it: the next in its order takes it.
+    pub(super) fn say_unable(&mut self, slot: Slot, span: Duration) {
+        let now = self.now;
+        let name = Arc::clone(&self.row(slot).definition.name);
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.cluster.others() == 0 || joined.yielded.contains_key(&name) {
+            return;
+        }
+        let key = unable_key(&joined.cluster.name, &name);
+        joined.yielded.insert(name, now + span);
+        joined.cluster.write(now, key, Some(Vec::new()));
+    }
+
+    /// What was yielded for a time is taken back.
+    pub(super) fn yield_no_longer(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let over = |(name, until): (&Arc<str>, &Time)| (*until <= now).then(|| Arc::clone(name));
+        let names: Vec<Arc<str>> = joined.yielded.iter().filter_map(over).collect();
+        for name in names {
+            joined.yielded.remove(&name);
+            let key = unable_key(&joined.cluster.name, &name);
+            joined.cluster.write(now, key, None);
+        }
+    }
+
+    /// A round that takes too long goes on without the few that hang.
+    pub(super) fn leave_the_hanging_behind(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        for (interval, round) in joined.cluster.rounds.overdue(now) {
+            let behind = joined.cluster.rounds.behind(interval);
+            let hangs = |(slot, hot): &(Slot, &Hot)| {
+                hot.role == Role::Owner
+                    && hot.interval == interval
+                    && hot.stamp != round
+                    && hot.counters.state != State::Paused
+                    && !behind.contains(slot)
+            };
+            let slots = (0..).map(Slot).zip(&self.hot).filter(hangs);
+            let slots: Vec<Slot> = slots.map(|(slot, _)| slot).take(HANGING_MAX).collect();
+            joined.cluster.rounds.leave_behind(now, interval, &slots);
+        }
+    }
+
+    /// What this node may promise of its targets.
+    pub(super) fn promise(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let marks: Vec<_> = joined
+            .cluster
+            .rounds
+            .marks()
+            .map(|(interval, at, behind)| {
+                (interval, at, behind.iter().copied().collect::<Vec<_>>())
+            })
+            .collect();
+        let rows = &self.rows;
+        let name_of = |slot: Slot| {
+            let row = rows[slot.index()].as_ref().expect("a live slot has a row");
+            base::hash64(row.name().as_bytes())
+        };
+        let hashed = |(interval, at, slots): (Duration, Time, Vec<Slot>)| {
+            (interval, at, slots.into_iter().map(name_of).collect())
+        };
+        let marks = marks.into_iter().map(hashed).collect();
+        joined.cluster.promise(now, marks);
+    }
+}
