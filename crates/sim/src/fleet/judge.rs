@@ -355,10 +355,16 @@ impl Judge<'_> {
                 continue;
             }
             for host in self.hosts().filter(|host| world.is_running(*host)) {
-                let allows = self.allowed(world, host, state);
                 let view = world.node(host).expect("it runs").node().view();
-                let shown = view.get(name).map(|row| row.status.state);
-                if shown.is_some_and(|shown| !allows.contains(&shown)) {
+                let Some(row) = view.get(name) else {
+                    continue;
+                };
+                let shown = row.status.state;
+                let allows = self.allowed(world, host, state);
+                let freshness = view.freshness(row, world.local_time(host));
+                let is_stale = freshness.is_some_and(|freshness| freshness.is_stale);
+                let is_excused = is_stale && self.trouble.has_cuts(now);
+                if !allows.contains(&shown) && !is_excused {
                     let how = format!("{name} is {shown:?}, and is {state:?} since {since}");
                     return Err((Some(host), (Promise::NoMissedOutage, how)));
                 }
@@ -367,29 +373,24 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// What a host may show of a target that is in this state for all.
+    /// What a host may show of a target that is in this state for all, as if it were fresh.
     fn allowed(&self, world: &World<Process>, host: Host, state: State) -> &'static [State] {
         let now = world.now();
         let early = Time(now.0.saturating_sub(15_000_000));
-        if state == State::Up {
-            if self.trouble.has_cuts(now) {
-                return &[State::Up, State::Unknown];
-            }
-            return &[State::Up];
-        }
-        if self.trouble.is_one_way(now) {
-            return &State::ALL;
-        }
         let joined = |other: &Host| {
             world.is_running(*other)
                 && self.trouble.is_open(host, *other, now, now)
                 && self.trouble.is_open(*other, host, now, now)
         };
         let connected = self.hosts().filter(joined).count();
-        if connected * 2 > self.course.plan.hosts as usize && !self.trouble.is_rough(early, now) {
-            &[State::Down]
-        } else {
-            &[State::Down, State::Unknown]
+        let is_minority = connected * 2 <= self.course.plan.hosts as usize;
+        let is_doubtful =
+            is_minority || self.trouble.is_one_way(now) || self.trouble.is_rough(early, now);
+        match (state, is_doubtful) {
+            (State::Up, false) => &[State::Up],
+            (State::Up, true) => &[State::Up, State::Unknown],
+            (_, false) => &[State::Down],
+            (_, true) => &[State::Down, State::Unknown],
         }
     }
 

@@ -304,15 +304,15 @@ impl<'a> Runner<'a> {
                     finding,
                 };
                 self.world.call_at(now + after, host, call);
-                if is_opinion {
-                    self.judge.figures.opinions += 1;
-                    return Ok(());
-                }
                 let flight = (Arc::clone(name), now);
                 self.judge
                     .ledger
                     .flights
                     .insert((host, life, slot, ticket), flight);
+                if is_opinion {
+                    self.judge.figures.opinions += 1;
+                    return Ok(());
+                }
                 let view = self.world.node(host).expect("it spoke").node().view();
                 self.judge.started(now, host, &definition, view.get(name))
             }

@@ -78,7 +78,18 @@ impl Trouble {
             .rough
             .extend(rough_from.map(|from| (from, plan.end)));
         trouble.moments.sort_unstable();
+        trouble.mend_together();
         trouble
+    }
+
+    /// The end of one cut mends the link, whatever else had cut it.
+    fn mend_together(&mut self) {
+        let cuts = self.cuts.clone();
+        for cut in &mut self.cuts {
+            let same = cuts.iter().filter(|o| (o.from, o.to) == (cut.from, cut.to));
+            let mends = same.map(|o| o.ends).filter(|ends| *ends > cut.begins);
+            cut.ends = mends.min().unwrap_or(cut.ends);
+        }
     }
 
     fn cut(&mut self, from: &[Host], to: &[Host], begins: Time, ends: Time) {
