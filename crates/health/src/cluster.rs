@@ -567,10 +567,6 @@ impl Cluster {
     fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
         let change = self.peers.changed(self.now, member);
-        if let Some(was_suspect) = change.suspicion {
-            let name = Arc::clone(&member.name);
-            self.effects.push_back(Effect::Suspect(name, was_suspect));
-        }
         if change.is_other || change.bearer == Some(member.id) {
             self.seat(Arc::clone(&member.name), change.bearer);
         }
@@ -589,6 +585,10 @@ impl Cluster {
     /// Tells ownership who bears a name now, if anybody does.
     fn seat(&mut self, name: Arc<str>, bearer: Option<NodeId>) {
         let member = bearer.and_then(|id| self.membership.member(id));
+        let is_suspect = member.is_some_and(|member| member.state == State::Suspect);
+        // Whoever bore the name before may have been suspected to the last.
+        let suspicion = Effect::Suspect(Arc::clone(&name), is_suspect);
+        self.effects.push_back(suspicion);
         let input = match member {
             Some(member) => ownership::Input::Joined(ownership::Member {
                 name,

@@ -36,7 +36,13 @@ fn main() {
                 if a.get(5).is_some() && from + 1 == to {
                     let least = cut_down(&course, b.promise);
                     let again = run(&least, a[5].parse().unwrap());
-                    println!("{}", again.trace);
+                    for l in
+                        again.trace.to_string().lines().filter(|l| {
+                            a.get(6).is_none_or(|f| f.split("|").any(|f| l.contains(f)))
+                        })
+                    {
+                        println!("{l}");
+                    }
                     println!(
                         "hosts {} calm {}\n{:#?}\n{:?}\n{:?}\n{:?}",
                         course.plan.hosts,

@@ -64,8 +64,6 @@ pub(super) struct Changed {
     pub(super) bearer: Option<NodeId>,
     /// Somebody else bore the name until now, or nobody does any more.
     pub(super) is_other: bool,
-    /// The bearer has just come under suspicion; or whoever it was has come out of it.
-    pub(super) suspicion: Option<bool>,
 }
 
 /// The members as this room knows them.
@@ -105,14 +103,10 @@ impl Peers {
             self.dead_since.entry(id).or_insert(now);
         }
         let (bearer, is_other) = self.bear(&member.name);
-        let was_suspect = before == Some(State::Suspect);
-        let is_suspect = member.state == State::Suspect;
-        let concerns = was_suspect || bearer == Some(id);
         Changed {
             state: before != Some(member.state),
             bearer,
             is_other,
-            suspicion: (was_suspect != is_suspect && concerns).then_some(is_suspect),
         }
     }
 
@@ -287,7 +281,6 @@ mod tests {
         for state in [State::Suspect, State::Dead] {
             let older = peers.changed(Time(3), &member(7, state, 10));
             assert_eq!((older.bearer, older.is_other), (Some(NodeId(8)), false));
-            assert_ne!(older.suspicion, Some(true));
         }
         assert!(peers.is_succeeded(&member(7, State::Dead, 10)));
         let gone = peers.changed(Time(4), &member(8, State::Dead, 20));

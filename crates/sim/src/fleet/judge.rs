@@ -136,7 +136,8 @@ impl Judge<'_> {
         let takeover = self.detection(now) + definition.interval * 2;
         let settled = Time(first.0.saturating_sub(micros(takeover)));
         let is_yielded = self.course.servers.blocks.iter().any(|b| b.from < now);
-        if !self.trouble.is_quiet(settled, now) || watched.since > settled || is_yielded {
+        let is_cut = self.trouble.has_cuts(now);
+        if !self.trouble.is_quiet(settled, now) || watched.since > settled || is_yielded || is_cut {
             return Ok(());
         }
         if self
