@@ -319,6 +319,20 @@ impl Node {
         joined.map_or_else(Dropped::default, |joined| joined.cluster.dropped())
     }
 
+    /// How many statuses stand more than once, by owners that did not know of each other, until
+    /// one of them makes them one. 0 on a node alone.
+    #[must_use]
+    pub fn siblings(&self) -> usize {
+        let Some(joined) = &self.joined else {
+            return 0;
+        };
+        let rows = self.rows.iter().flatten();
+        let key = |row: &Arc<Row>| crate::cluster::status_key(row.name());
+        let store = &joined.cluster.store;
+        rows.filter(|row| store.entries(&key(row)).len() > 1)
+            .count()
+    }
+
     /// A target's verdict in the making; `None` if the slot is empty.
     #[must_use]
     pub fn explain(&self, slot: Slot) -> Option<Explanation> {
