@@ -22,7 +22,7 @@ use crate::clock::NodeClock;
 use crate::cluster::{ClusterConfig, ClusterError, Dropped, Stamp};
 use crate::definition::Rule;
 use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
-use crate::outcome::{Finding, Reason};
+use crate::outcome::{Doubt, Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
 use crate::schedule::{Next, Schedule, TOO_LATE};
@@ -116,6 +116,9 @@ pub struct Tally {
     /// Probes made because another node asked.
     pub opinions: u64,
 }
+
+/// How long a target that this node can't probe is left to the next in its order.
+const UNABLE: Duration = Duration::from_mins(10);
 
 /// How long a change of counters may wait for the disk when nothing else is written.
 const SOFT_WRITE: Duration = Duration::from_secs(1);
@@ -475,6 +478,9 @@ impl Node {
         let (passed, reason) = match finding {
             Finding::Passed => (true, Reason::None),
             Finding::Failed(reason) => (false, reason),
+            Finding::Inconclusive(Doubt::Unable) if self.joined.is_some() => {
+                return self.say_unable(probed.slot, UNABLE);
+            }
             Finding::Inconclusive(_) => return,
         };
         let before = hot.counters;
