@@ -29,10 +29,10 @@ use std::thread::JoinHandle;
 use base::{Duration, Way};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 pub use address::{Address, FOUND_MAX, resolve};
-pub use callers::{CALLERS_MAX, STRANGERS_EACH, STRANGERS_MAX};
+pub use callers::{CALLERS_MAX, FRAMES_MAX, STRANGERS_EACH, STRANGERS_MAX};
 pub use frame::{Frame, MESSAGE_MAX, Place, length};
 pub use keyring::{KEYS_MAX, Keyring, KeyringError, fresh_key};
 pub use packet::{Body, DATAGRAM_MAX, Front, PACKET_MAX, Packet};
@@ -93,11 +93,21 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
+/// Bytes that streams hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Of frames that are being read or wait for the node; at most [`FRAMES_MAX`].
+    pub incoming: usize,
+    /// Of messages that wait to be sent.
+    pub outgoing: usize,
+}
+
 /// One cluster address with its sockets. Nothing comes in any more once this is dropped; the address
 /// is free once its [`Sender`]s are, too.
 #[derive(Debug)]
 pub struct Transport {
     sender: Sender,
+    frames: Arc<Semaphore>,
     /// Dropping it ends the thread.
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -131,11 +141,13 @@ impl Transport {
             settings.traffic,
             Box::new(sink),
         ));
+        let frames = Arc::new(Semaphore::new(FRAMES_MAX));
         let (stop, stopped) = oneshot::channel();
         let ears = Ears {
             port: Arc::clone(&port),
             datagrams: bound.datagrams,
             calls: bound.calls,
+            frames: Arc::clone(&frames),
         };
         let thread = std::thread::Builder::new()
             .name("cluster".into())
@@ -143,6 +155,7 @@ impl Transport {
             .map_err(OpenError::Thread)?;
         Ok(Self {
             sender: Sender { port, lines },
+            frames,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -160,6 +173,15 @@ impl Transport {
         self.sender.clone()
     }
 
+    /// What streams hold now.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        Backlog {
+            incoming: FRAMES_MAX - self.frames.available_permits(),
+            outgoing: self.sender.lines.waiting(),
+        }
+    }
+
     /// Takes other keys, for everything that goes and comes from now on.
     ///
     /// # Errors
@@ -173,7 +195,7 @@ impl Transport {
     /// Closes it once what waits for streams is on its way, or after `patience`.
     pub fn close(self, patience: Duration) {
         let end = std::time::Instant::now() + patience;
-        while !self.sender.lines.is_idle() && std::time::Instant::now() < end {
+        while self.backlog().outgoing > 0 && std::time::Instant::now() < end {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -220,6 +242,7 @@ struct Ears {
     port: Arc<Port>,
     datagrams: UdpSocket,
     calls: TcpListener,
+    frames: Arc<Semaphore>,
 }
 
 impl Ears {
@@ -233,7 +256,7 @@ impl Ears {
             };
             tokio::select! {
                 () = take_datagrams(&self.port, datagrams) => {}
-                () = callers::take_calls(Arc::clone(&self.port), calls) => {}
+                () = callers::take_calls(Arc::clone(&self.port), calls, self.frames) => {}
                 _ = stopped => {}
             }
         });

@@ -22,7 +22,7 @@ use health::{
 };
 use tokio::sync::oneshot;
 
-use crate::cluster::{Arrival, Transport};
+use crate::cluster::{Arrival, Keyring, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
 use crate::front::{Ask, Asks, Front, Settings};
@@ -422,9 +422,10 @@ impl Driver {
     }
 
     fn send(&self, to: SocketAddr, way: Way, bytes: Vec<u8>) {
-        let transport = self.cluster.as_ref();
-        let transport = transport.expect("only a node among others has anything to send");
-        transport.sender().send(to, way, bytes);
+        // Closed already when the node ends.
+        if let Some(transport) = &self.cluster {
+            transport.sender().send(to, way, bytes);
+        }
     }
 
     /// Hands everything over, then ends; a node alone ends at once.
@@ -620,10 +621,12 @@ impl Driver {
                 self.name_what_needs_a_restart(&config);
                 let Config {
                     api,
+                    cluster,
                     metrics_per_target,
                     targets,
                     ..
                 } = *config;
+                self.rekey(cluster.keyring);
                 let settings = Settings {
                     token: api.token,
                     allow_targets: api.allow_targets,
@@ -689,6 +692,16 @@ impl Driver {
         }
     }
 
+    /// Takes the cluster's keys as the file names them now.
+    fn rekey(&self, keyring: Keyring) {
+        let Some(transport) = self.cluster.as_ref().filter(|_| self.config_path.is_some()) else {
+            return;
+        };
+        if let Err(error) = transport.rekey(keyring) {
+            tracing::warn!(%error, "the cluster's keys stay as they were");
+        }
+    }
+
     /// Prepares anew what depends on files, the environment or `api.allow_targets`: a secret may
     /// have been rotated, a range opened or closed.
     fn refresh_outside(&mut self) {
@@ -733,6 +746,10 @@ impl Driver {
     /// Writes what still waits, for at most a second.
     fn wind_up(mut self, messages: &Receiver<Message>) {
         self.give(Input::Stop);
+        if let Some(transport) = self.cluster.take() {
+            // The farewell may still be on its way.
+            transport.close(Duration::from_millis(300));
+        }
         let end = self.front.clock.now() + Duration::from_secs(1);
         while self.synced < self.last_batch {
             match messages.recv_timeout(end.since(self.front.clock.now())) {

@@ -151,7 +151,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     // First of all: a signal that comes while the store is read must not end the process.
     let signals = Signals::listen()?;
-    let limits = Limits::take();
+    let limits = Limits::take(config.cluster.listen.is_some());
     let clock = Clock::start();
     let listener = listen(config.api.listen).await?;
     let address = listener
@@ -439,6 +439,9 @@ impl Signals {
     }
 }
 
+/// Descriptors of the cluster's port at most: strangers, callers and lines to others.
+const CLUSTER: u64 = 580;
+
 /// How the process's file descriptors are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limits {
@@ -452,7 +455,7 @@ struct Limits {
 
 impl Limits {
     /// Raises the soft limit on descriptors to the hard one and shares them out.
-    fn take() -> Self {
+    fn take(is_clustered: bool) -> Self {
         let limit = getrlimit(Resource::Nofile);
         let raised = Rlimit {
             current: limit.maximum,
@@ -462,7 +465,13 @@ impl Limits {
             Ok(()) => limit.maximum,
             Err(_) => limit.current,
         };
-        Self::of(descriptors.unwrap_or(1 << 20))
+        let descriptors = descriptors.unwrap_or(1 << 20);
+        if is_clustered {
+            // On a small machine the cluster gets an eighth: its connections are few and short.
+            Self::of(descriptors - CLUSTER.min(descriptors / 8))
+        } else {
+            Self::of(descriptors)
+        }
     }
 
     /// An eighth for the API, 48 for files and the runtime's own, two fifths of the rest for

@@ -552,8 +552,8 @@ impl Cluster {
             Output::Send(to, way, bytes) => self.put(to, way, &Section::Membership(bytes)),
             Output::Changed(member) => self.member_changed(&member),
             Output::Forgotten(id) => {
-                if let Some(name) = self.peers.gone(id) {
-                    self.own(ownership::Input::Left(name));
+                if let Some((name, bearer)) = self.peers.gone(id) {
+                    self.seat(name, bearer);
                 }
                 self.marks.forget(id);
                 self.count_members();
@@ -578,27 +578,8 @@ impl Cluster {
     fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
         let change = self.peers.changed(self.now, member);
-        if let Some(was_suspect) = change.suspicion {
-            let name = Arc::clone(&member.name);
-            self.effects.push_back(Effect::Suspect(name, was_suspect));
-        }
-        match state {
-            State::Alive | State::Suspect if change.lives => {
-                let standing = match member.meta.standing {
-                    Standing::Usable => ownership::Standing::Usable,
-                    Standing::Draining => ownership::Standing::Draining,
-                };
-                self.own(ownership::Input::Joined(ownership::Member {
-                    name: Arc::clone(&member.name),
-                    zone: Arc::clone(&member.meta.zone),
-                    weight: u32::from(member.meta.weight),
-                    standing,
-                }));
-            }
-            State::Dead | State::Left if change.has_gone => {
-                self.own(ownership::Input::Left(Arc::clone(&member.name)));
-            }
-            State::Alive | State::Suspect | State::Dead | State::Left => {}
+        if change.is_other || change.bearer == Some(member.id) {
+            self.seat(Arc::clone(&member.name), change.bearer);
         }
         self.count_members();
         self.effects.push_back(Effect::Members);
@@ -612,6 +593,28 @@ impl Cluster {
         }
     }
 
+    /// Tells ownership who bears a name now, if anybody does.
+    fn seat(&mut self, name: Arc<str>, bearer: Option<NodeId>) {
+        let member = bearer.and_then(|id| self.membership.member(id));
+        let is_suspect = member.is_some_and(|member| member.state == State::Suspect);
+        // Whoever bore the name before may have been suspected to the last.
+        let suspicion = Effect::Suspect(Arc::clone(&name), is_suspect);
+        self.effects.push_back(suspicion);
+        let input = match member {
+            Some(member) => ownership::Input::Joined(ownership::Member {
+                name,
+                zone: Arc::clone(&member.meta.zone),
+                weight: u32::from(member.meta.weight),
+                standing: match member.meta.standing {
+                    Standing::Usable => ownership::Standing::Usable,
+                    Standing::Draining => ownership::Standing::Draining,
+                },
+            }),
+            None => ownership::Input::Left(name),
+        };
+        self.own(input);
+    }
+
     fn own(&mut self, input: ownership::Input) {
         self.ownership.handle(self.now, input);
         let view = peers::view_of(self.ownership.members());
@@ -621,7 +624,11 @@ impl Cluster {
 
     /// Tells the quorum and the store who counts.
     fn count_members(&mut self) {
-        let counts = |m: &&membership::Member| m.state != State::Left;
+        // A node that lost its disk is one node, not two.
+        let counts = |m: &&membership::Member| {
+            let is_over = m.state == State::Dead && self.peers.is_succeeded(m);
+            m.state != State::Left && !is_over
+        };
         let known: Vec<NodeId> = self
             .membership
             .members()

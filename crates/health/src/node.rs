@@ -22,7 +22,7 @@ use crate::clock::NodeClock;
 use crate::cluster::{ClusterConfig, ClusterError, Dropped, Stamp};
 use crate::definition::Rule;
 use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
-use crate::outcome::{Finding, Reason};
+use crate::outcome::{Doubt, Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
 use crate::schedule::{Next, Schedule, TOO_LATE};
@@ -116,6 +116,9 @@ pub struct Tally {
     /// Probes made because another node asked.
     pub opinions: u64,
 }
+
+/// How long a target that this node can't probe is left to the next in its order.
+const UNABLE: Duration = Duration::from_mins(10);
 
 /// How long a change of counters may wait for the disk when nothing else is written.
 const SOFT_WRITE: Duration = Duration::from_secs(1);
@@ -319,6 +322,20 @@ impl Node {
         joined.map_or_else(Dropped::default, |joined| joined.cluster.dropped())
     }
 
+    /// How many statuses stand more than once, by owners that did not know of each other, until
+    /// one of them makes them one. 0 on a node alone.
+    #[must_use]
+    pub fn siblings(&self) -> usize {
+        let Some(joined) = &self.joined else {
+            return 0;
+        };
+        let rows = self.rows.iter().flatten();
+        let key = |row: &Arc<Row>| crate::cluster::status_key(row.name());
+        let store = &joined.cluster.store;
+        rows.filter(|row| store.entries(&key(row)).len() > 1)
+            .count()
+    }
+
     /// A target's verdict in the making; `None` if the slot is empty.
     #[must_use]
     pub fn explain(&self, slot: Slot) -> Option<Explanation> {
@@ -461,6 +478,9 @@ impl Node {
         let (passed, reason) = match finding {
             Finding::Passed => (true, Reason::None),
             Finding::Failed(reason) => (false, reason),
+            Finding::Inconclusive(Doubt::Unable) if self.joined.is_some() => {
+                return self.say_unable(probed.slot, UNABLE);
+            }
             Finding::Inconclusive(_) => return,
         };
         let before = hot.counters;

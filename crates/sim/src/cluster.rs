@@ -16,7 +16,7 @@ pub use disk::{Disk, Write};
 pub use faults::{DiskAfter, Fault, Mix, Plan};
 pub use network::{Arrival, Bytes, Link, Network};
 pub use shrink::cut_down;
-pub use world::{Boot, Effect, Happened, Node, Step, World};
+pub use world::{Boot, EPOCH_MS, Effect, Happened, Node, Step, World};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

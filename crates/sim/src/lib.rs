@@ -9,6 +9,7 @@ mod clock;
 pub mod cluster;
 mod disk;
 mod faults;
+pub mod fleet;
 pub mod membership;
 mod promises;
 mod reference;

@@ -32,7 +32,7 @@ pub(crate) struct Reply {
 }
 
 /// One server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// On the checker's own machine.
     pub local: bool,

@@ -3,7 +3,7 @@
 //! A stranger costs one descriptor and [`HELLO_MAX`] bytes for [`HELLO`] at most; there are
 //! [`STRANGERS_MAX`], of one address [`STRANGERS_EACH`], and the newest takes the place of the oldest,
 //! so that a flood of calls that say nothing does not keep peers out. Frames of peers share
-//! [`BYTES`]; one that has no room waits, and so does its caller. A full queue of the node makes
+//! [`FRAMES_MAX`]; one that has no room waits, and so does its caller. A full queue of the node makes
 //! callers wait, too. Does not know what is in a message.
 
 use std::collections::{HashMap, VecDeque};
@@ -31,7 +31,7 @@ pub const CALLERS_MAX: usize = 256;
 /// Of these, those that say the same cluster address.
 const CALLERS_EACH: usize = 4;
 /// Bytes of frames that are being read or wait for the node, at most.
-const BYTES: usize = 32 << 20;
+pub const FRAMES_MAX: usize = 32 << 20;
 /// How long a stranger has to show a seal.
 const HELLO: Duration = Duration::from_secs(2);
 /// How long a frame may take, once it has begun.
@@ -59,11 +59,13 @@ struct Stranger {
 }
 
 /// Takes calls for ever.
-pub(super) async fn take_calls(port: Arc<Port>, listener: TcpListener) {
+///
+/// `room` has [`FRAMES_MAX`] permits, one for each byte of a frame that is held.
+pub(super) async fn take_calls(port: Arc<Port>, listener: TcpListener, room: Arc<Semaphore>) {
     let callers = Arc::new(Callers {
         strangers: Mutex::default(),
         seated: Mutex::default(),
-        room: Arc::new(Semaphore::new(BYTES)),
+        room,
     });
     let mut nth = 0;
     loop {
@@ -269,7 +271,7 @@ mod tests {
         Arc::new(Callers {
             strangers: Mutex::default(),
             seated: Mutex::default(),
-            room: Arc::new(Semaphore::new(BYTES)),
+            room: Arc::new(Semaphore::new(FRAMES_MAX)),
         })
     }
 

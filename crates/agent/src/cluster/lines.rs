@@ -67,9 +67,9 @@ impl Lines {
         }
     }
 
-    /// Whether everything has been given to the kernel, or dropped.
-    pub(super) fn is_idle(&self) -> bool {
-        self.room.available_permits() == BYTES
+    /// Bytes that have not been given to the kernel yet, nor dropped.
+    pub(super) fn waiting(&self) -> usize {
+        BYTES - self.room.available_permits()
     }
 
     /// Queues one message for `to`; drops and counts it where there is no room.

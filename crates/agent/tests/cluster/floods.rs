@@ -1,7 +1,9 @@
 //! More callers than there is room for: what is kept of them stays within its bound.
 
 use base::Way;
-use roundsman_agent::cluster::{CALLERS_MAX, Frame, MESSAGE_MAX, Reason, STRANGERS_EACH, Seal};
+use roundsman_agent::cluster::{
+    CALLERS_MAX, FRAMES_MAX, Frame, MESSAGE_MAX, Reason, STRANGERS_EACH, Seal,
+};
 
 use crate::stage::{Caller, Peer, key, ring, wait};
 
@@ -88,6 +90,9 @@ fn peers_that_stall_in_long_frames_share_a_bounded_room_and_are_cut_off() {
         })
         .collect();
     // 32 have room for their MiB, the others wait for it; datagrams are not held up.
+    wait("the room is full", || {
+        node.transport.backlog().incoming == FRAMES_MAX
+    });
     friend.send(node.address(), Way::Datagram, "datagram");
     node.wait_for(&["datagram"]);
     wait("all are cut off", || {
@@ -95,6 +100,9 @@ fn peers_that_stall_in_long_frames_share_a_bounded_room_and_are_cut_off() {
     });
     friend.send(node.address(), Way::Stream, "stream");
     node.wait_for(&["datagram", "stream"]);
+    wait("the room is free", || {
+        node.transport.backlog().incoming == 0
+    });
     drop(stalled);
 }
 

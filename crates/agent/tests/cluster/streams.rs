@@ -71,6 +71,7 @@ fn what_waits_for_a_peer_is_bounded() {
         [(Reason::Queue, 6)],
         "4 MiB may wait"
     );
+    assert_eq!(alice.transport.backlog().outgoing, 4 << 20);
     let other = TcpListener::bind("127.0.0.1:0").expect("a port");
     let to = other.local_addr().expect("bound");
     for _ in 0..100 {
@@ -84,6 +85,9 @@ fn what_waits_for_a_peer_is_bounded() {
     );
     wait("given up", || {
         alice.dropped(Way::Stream, Reason::Unreachable) == 4 + 64
+    });
+    wait("nothing waits any more", || {
+        alice.transport.backlog().outgoing == 0
     });
 }
 

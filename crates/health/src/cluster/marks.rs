@@ -82,7 +82,11 @@ impl Marks {
     /// A mark came, or is this node's own.
     pub(crate) fn hear(&mut self, now: Time, mark: Mark) {
         let place = (mark.owner, mark.interval);
-        let at = Time(now.0.saturating_sub(crate::clock::micros(mark.age)));
+        // What is older than this process has no time on its clock; the next one will.
+        let Some(at) = now.0.checked_sub(crate::clock::micros(mark.age)) else {
+            return;
+        };
+        let at = Time(at);
         // The same mark over another way comes back a little older or younger.
         let slack = Duration::from_millis(2);
         let known = self.newest.get(&place);
@@ -198,6 +202,15 @@ mod tests {
         assert_eq!(held(&marks), None);
         assert!(marks.settle(|version| version.seq <= 9));
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
+    }
+
+    #[test]
+    fn a_mark_from_before_this_process_began_is_not_taken_for_a_younger_one() {
+        let mut marks = Marks::default();
+        marks.turn(1);
+        marks.hear(Time(500_000), mark(1_000, 1, 0));
+        marks.settle(|_| true);
+        assert_eq!(held(&marks), None);
     }
 
     #[test]

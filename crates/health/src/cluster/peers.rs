@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::wire::{DecodeError, Reader, Writer};
 use base::{Duration, NodeId, Time, hash64};
-use membership::{Member, Membership, State};
+use membership::{Incarnation, Member, Membership, State};
 
 /// What the disk remembers of the members.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,19 +60,17 @@ impl Known {
 pub(super) struct Changed {
     /// It is another state than before.
     pub(super) state: bool,
-    /// It is alive or suspect, and its name is its own.
-    pub(super) lives: bool,
-    /// It bore its name until now and is gone.
-    pub(super) has_gone: bool,
-    /// It has just come under suspicion, or out of it.
-    pub(super) suspicion: Option<bool>,
+    /// Who bears its name now: the newest life of those alive or suspect.
+    pub(super) bearer: Option<NodeId>,
+    /// Somebody else bore the name until now, or nobody does any more.
+    pub(super) is_other: bool,
 }
 
 /// The members as this room knows them.
 #[derive(Debug)]
 pub(super) struct Peers {
     by_name: BTreeMap<Arc<str>, NodeId>,
-    states: BTreeMap<NodeId, State>,
+    states: BTreeMap<NodeId, (State, Incarnation)>,
     names: BTreeMap<NodeId, Arc<str>>,
     dead_since: BTreeMap<NodeId, Time>,
     remembered: BTreeMap<NodeId, Other>,
@@ -93,44 +91,55 @@ impl Peers {
 
     pub(super) fn changed(&mut self, now: Time, member: &Member) -> Changed {
         let id = member.id;
-        let before = self.states.insert(id, member.state);
+        let state = (member.state, member.incarnation);
+        let before = self.states.insert(id, state).map(|(state, _)| state);
         self.names.insert(id, Arc::clone(&member.name));
         self.remembered.remove(&id);
         // A node that lost its disk comes back with another id under its name.
         self.remembered.retain(|_, other| other.name != member.name);
-        let lives = matches!(member.state, State::Alive | State::Suspect);
-        let holder = self.by_name.get(&member.name).copied();
-        let mut has_gone = false;
-        if lives {
+        if is_living(member.state) {
             self.dead_since.remove(&id);
-            self.by_name.insert(Arc::clone(&member.name), id);
         } else {
             self.dead_since.entry(id).or_insert(now);
-            if holder == Some(id) {
-                self.by_name.remove(&member.name);
-                has_gone = true;
-            }
         }
-        let was_suspect = before == Some(State::Suspect);
-        let is_suspect = member.state == State::Suspect;
+        let (bearer, is_other) = self.bear(&member.name);
         Changed {
             state: before != Some(member.state),
-            lives,
-            has_gone,
-            suspicion: (was_suspect != is_suspect).then_some(is_suspect),
+            bearer,
+            is_other,
         }
     }
 
-    /// Nobody remembers this member any more; its name, if it bore it.
-    pub(super) fn gone(&mut self, id: NodeId) -> Option<Arc<str>> {
+    /// Settles who bears a name: of several lives the newest, so that what is still said of an
+    /// earlier one takes nothing from it. Whether that is another than before.
+    fn bear(&mut self, name: &Arc<str>) -> (Option<NodeId>, bool) {
+        let lives = |id: &NodeId| {
+            let (state, incarnation) = self.states.get(id)?;
+            is_living(*state).then_some((*incarnation, *id))
+        };
+        let of_name = self.names.iter().filter(|(_, of)| *of == name);
+        let newest = of_name.filter_map(|(id, _)| lives(id)).max();
+        let bearer = newest.map(|(_, id)| id);
+        let before = match bearer {
+            Some(id) => self.by_name.insert(Arc::clone(name), id),
+            None => self.by_name.remove(name),
+        };
+        (bearer, bearer != before)
+    }
+
+    /// Nobody remembers this member any more; its name, and who bears that now, if it bore it.
+    pub(super) fn gone(&mut self, id: NodeId) -> Option<(Arc<str>, Option<NodeId>)> {
         self.states.remove(&id);
         self.dead_since.remove(&id);
         let name = self.names.remove(&id)?;
-        if self.by_name.get(&name) != Some(&id) {
-            return None;
-        }
-        self.by_name.remove(&name);
-        Some(name)
+        let (bearer, is_other) = self.bear(&name);
+        is_other.then_some((name, bearer))
+    }
+
+    /// Whether this life of a node is over, and a newer one bears its name.
+    pub(super) fn is_succeeded(&self, member: &Member) -> bool {
+        let bearer = self.by_name.get(&member.name);
+        bearer.is_some_and(|bearer| *bearer != member.id)
     }
 
     pub(super) fn living(&self, name: &str) -> Option<NodeId> {
@@ -212,6 +221,10 @@ impl Peers {
     }
 }
 
+const fn is_living(state: State) -> bool {
+    matches!(state, State::Alive | State::Suspect)
+}
+
 /// A name for the set of owners, equal on nodes that see the same.
 pub(super) fn view_of<'a>(members: impl Iterator<Item = &'a ownership::Member>) -> u64 {
     let mut w = Writer::new();
@@ -240,6 +253,38 @@ mod tests {
         let bytes = peers.encode(NodeId(7), std::iter::empty());
         assert_eq!(Known::decode(&bytes), Ok(known));
         assert!(Known::decode(b"").is_err());
+    }
+
+    fn member(id: u64, state: State, life: u64) -> Member {
+        let meta = membership::Meta {
+            zone: "".into(),
+            weight: 1,
+            wire: (1, 1),
+            standing: membership::Standing::Usable,
+        };
+        Member {
+            id: NodeId(id),
+            name: "a".into(),
+            address: "10.0.0.2:7718".parse().unwrap(),
+            state,
+            incarnation: Incarnation(life),
+            meta,
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_an_earlier_life_takes_the_name_from_no_newer_one() {
+        let mut peers = Peers::new(Known::nobody(NodeId(1)));
+        peers.changed(Time(1), &member(7, State::Alive, 10));
+        let newer = peers.changed(Time(2), &member(8, State::Alive, 20));
+        assert_eq!((newer.bearer, newer.is_other), (Some(NodeId(8)), true));
+        for state in [State::Suspect, State::Dead] {
+            let older = peers.changed(Time(3), &member(7, state, 10));
+            assert_eq!((older.bearer, older.is_other), (Some(NodeId(8)), false));
+        }
+        assert!(peers.is_succeeded(&member(7, State::Dead, 10)));
+        let gone = peers.changed(Time(4), &member(8, State::Dead, 20));
+        assert_eq!((gone.bearer, gone.is_other), (None, true));
     }
 
     #[test]

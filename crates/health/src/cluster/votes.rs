@@ -117,12 +117,10 @@ impl Cases {
         ruled.into_iter().map(take).collect()
     }
 
-    /// Cases that have waited half of their time: who has not answered is asked once more.
+    /// Cases that have waited a third of their time: who has not answered is asked once more.
     pub(crate) fn remind(&mut self, now: Time) -> Vec<Case> {
-        let half = |case: &&mut Case| {
-            !case.reminded && now.since(case.opened) >= case.until.since(case.opened) / 3
-        };
-        let due = self.open.values_mut().filter(half);
+        let is_due = |case: &&mut Case| !case.reminded && now >= case.remind_at();
+        let due = self.open.values_mut().filter(is_due);
         due.map(|case| {
             case.reminded = true;
             case.clone()
@@ -138,14 +136,22 @@ impl Cases {
     /// When the first patience ends.
     pub(crate) fn deadline(&self) -> Option<Time> {
         let ends = |case: &Case| {
-            let third = case.opened + case.until.since(case.opened) / 3;
-            if case.reminded { case.until } else { third }
+            if case.reminded {
+                case.until
+            } else {
+                case.remind_at()
+            }
         };
         self.open.values().map(ends).min()
     }
 }
 
 impl Case {
+    /// In whole microseconds, as time is: a deadline must be reached when it has come.
+    const fn remind_at(&self) -> Time {
+        Time(self.opened.0 + self.until.0.saturating_sub(self.opened.0) / 3)
+    }
+
     fn ruling(&self, now: Time, is_quorate: &impl Fn(Time) -> bool) -> Option<Ruling> {
         let votes = self.seats + 1;
         let count = |passed: bool| {
@@ -275,6 +281,18 @@ mod tests {
         cases.open(case(&[], 2)).unwrap();
         assert_eq!(rule(&mut cases, 999, true), None);
         assert_eq!(rule(&mut cases, 1_000, true), Some(Ruling::Unconfirmed));
+    }
+
+    #[test]
+    fn whoever_wakes_at_the_deadline_finds_the_reminder_due() {
+        for span in 1..100 {
+            let mut cases = Cases::default();
+            let mut case = case(&[1], 1);
+            case.until = Time(case.opened.0 + span);
+            cases.open(case);
+            let due = cases.deadline().unwrap();
+            assert_eq!(cases.remind(due).len(), 1, "{span} us");
+        }
     }
 
     #[test]

@@ -245,9 +245,26 @@ impl Node {
             self.slow_things();
         }
         self.carry_all();
+        self.pass_empty_marks();
         let joined = self.joined.as_mut().expect("it was there above");
         while let Some((to, way, bytes)) = joined.cluster.send() {
             self.outputs.push_back(Output::Send(to, way, bytes));
+        }
+    }
+
+    /// A mark of the store that brings no writes is down as soon as those before it are.
+    fn pass_empty_marks(&mut self) {
+        let now = self.now;
+        while self.staging.open.writes.is_empty() {
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            let Some(mark) = joined.mark.take() else {
+                return;
+            };
+            match joined.at_disk.back_mut() {
+                Some((_, last)) => *last = mark,
+                None => joined.cluster.persisted(now, mark),
+            }
+            self.carry_all();
         }
     }
 

@@ -95,10 +95,13 @@ impl Node {
     /// A member is suspected, or not any more: its first standbys check along.
     pub(super) fn suspect(&mut self, name: &Arc<str>, is_suspect: bool) {
         let joined = self.joined.as_mut().expect("its rooms spoke");
-        if is_suspect {
-            joined.suspects.insert(Arc::clone(name));
+        let is_news = if is_suspect {
+            joined.suspects.insert(Arc::clone(name))
         } else {
-            joined.suspects.remove(name);
+            joined.suspects.remove(name)
+        };
+        if !is_news {
+            return;
         }
         let owner = joined.place(name);
         let me = Arc::clone(&joined.cluster.name);

@@ -551,3 +551,15 @@ fn silent_targets_are_refused_in_a_phase_that_names_it() {
     let row = world.node(0).view().get("t0").unwrap();
     assert_eq!(row.status.reason, Reason::Timeout(Phase::Connect));
 }
+
+#[test]
+fn a_target_that_its_owner_cant_probe_goes_to_the_next_in_its_order() {
+    let mut world = World::new(3, 6);
+    world.run(10);
+    let owner = world.owner_host("t5");
+    let unable = Finding::Inconclusive(Doubt::Unable);
+    world.sees(owner, "t5", unable);
+    world.run(4);
+    assert_ne!(world.owner_host("t5"), owner);
+    assert_eq!(world.state(owner, "t5"), (State::Up, 1));
+}

@@ -58,6 +58,8 @@ pub struct Boot {
     pub now: Time,
     /// What its wall clock says, in milliseconds; off by up to a minute from host to host.
     pub wall_ms: u64,
+    /// How much of that its wall clock is ahead of the true time, in milliseconds.
+    pub skew_ms: u64,
     /// Where it can be reached.
     pub address: SocketAddr,
     /// Differs from boot to boot.
@@ -155,8 +157,8 @@ struct Machine<N> {
 
 /// Datagrams that a socket's buffer holds while its process stands still.
 const SOCKET_BUFFER: u32 = 256;
-/// What the wall clocks say at the start, in milliseconds.
-const EPOCH_MS: u64 = 1_700_000_000_000;
+/// What a true wall clock says at the start, in milliseconds.
+pub const EPOCH_MS: u64 = 1_700_000_000_000;
 
 /// All hosts, the network between them and what is to come.
 pub struct World<N: Node> {
@@ -512,6 +514,7 @@ impl<N: Node> World<N> {
             life: machine.life - 1,
             now: machine.local_time(now),
             wall_ms: EPOCH_MS + machine.skew_ms + now.0 / 1_000,
+            skew_ms: machine.skew_ms,
             address,
             seed,
             disk: machine.disk.read(),

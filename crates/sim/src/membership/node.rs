@@ -294,6 +294,7 @@ mod tests {
             life: 0,
             now: Time(0),
             wall_ms: 1_700_000_000_000,
+            skew_ms: 0,
             address: Host(host).address(0),
             seed,
             disk,

@@ -1,0 +1,25 @@
+//! Whole clustered nodes in the world of many hosts, with servers to check and people who ask.
+//!
+//! Each host runs one [`::health::Node`] over its own disk, driven as the agent drives it:
+//! everything between a disk, a socket and a probe is virtual, all else is the very same code.
+//! The world knows how every server really behaves towards every host; after every step what the
+//! nodes do and show is held against that ([`Promise`]). A run is a pure function of a
+//! [`Course`], which is drawn from a seed. Start reading at [`run`].
+
+mod calm;
+mod course;
+mod judge;
+mod ledger;
+mod node;
+mod promises;
+mod run;
+mod servers;
+mod trouble;
+
+pub use course::{Course, Kind};
+pub use judge::Figures;
+pub use node::{Call, Process, Word};
+pub use promises::{Broken, Promise};
+pub use run::{Report, cut_down, run};
+pub use servers::{Block, Servers};
+pub use trouble::Trouble;

@@ -1,0 +1,455 @@
+//! What must hold at every moment: who may write down, who must show it, and when checks come.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base::{Duration, Time, hash64};
+use health::{Definition, Event, Row, State, View};
+
+use super::course::Course;
+use super::ledger::{Ledger, STARTS, Written};
+use super::node::{Process, host_of};
+use super::promises::Promise;
+use super::trouble::Trouble;
+use crate::cluster::{EPOCH_MS, Host, World};
+
+/// A promise that is broken, and how.
+pub(super) type Breach = (Promise, String);
+
+/// How long it takes until a node that is gone is known to be, at these sizes.
+const DETECTION: Duration = Duration::from_secs(8);
+/// The same over bad links, where who is slow is given more time.
+const ROUGH_DETECTION: Duration = Duration::from_secs(25);
+/// What a check may be late, clocks apart and a slewed beat included.
+const LATE: Duration = Duration::from_millis(180);
+/// What a start may be early by: clocks that are apart.
+const EARLY: Duration = Duration::from_millis(60);
+/// How long a target is new: its first checks come when they come.
+const NEW: Duration = Duration::from_secs(4);
+/// How often a host's views are looked at for their ages.
+const VIEWED_EVERY: Duration = Duration::from_millis(300);
+
+/// What came out of a run, in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// The longest time that a target went unchecked while somebody lived and all was as it was
+    /// for that long.
+    pub longest_gap: Duration,
+    /// The longest time from the begin of an outage for all until everybody showed it.
+    pub longest_outage: Duration,
+    /// Checks started, opinions not counted.
+    pub checks: u64,
+    /// Opinions.
+    pub opinions: u64,
+    /// How often down was written.
+    pub downs: u64,
+}
+
+/// Who judges.
+#[derive(Debug)]
+pub(super) struct Judge<'a> {
+    pub(super) course: &'a Course,
+    pub(super) trouble: Trouble,
+    pub(super) ledger: Ledger,
+    pub(super) figures: Figures,
+    /// Hosts whose disk is lost at some time.
+    pub(super) wiped: BTreeSet<Host>,
+}
+
+impl Judge<'_> {
+    fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
+        (0..self.course.plan.hosts).map(Host)
+    }
+
+    /// What the answers of two nodes may be apart, or a check's time be told wrong by.
+    fn slack(&self, from: Time, now: Time) -> Option<Duration> {
+        let early = Time(from.0.saturating_sub(5_000_000));
+        if self.trouble.is_rough(early, now) {
+            return None;
+        }
+        Some(Duration::from_millis(60) + self.trouble.stalled(early, now))
+    }
+
+    fn detection(&self, now: Time) -> Duration {
+        let early = Time(now.0.saturating_sub(30_000_000));
+        if self.trouble.is_rough(early, now) {
+            ROUGH_DETECTION
+        } else {
+            DETECTION
+        }
+    }
+
+    /// A check was started.
+    pub(super) fn started(
+        &mut self,
+        now: Time,
+        host: Host,
+        definition: &Arc<Definition>,
+        shown: Option<&Row>,
+    ) -> Result<(), Breach> {
+        let name = &definition.name;
+        let is_young = shown.is_none_or(|row| row.status.transition == 0);
+        let own = self.ledger.own.entry((host, Arc::clone(name)));
+        let own = own.or_insert((None, now));
+        let is_new = is_young || own.1 + NEW > now;
+        let before = own.0.replace(now);
+        self.figures.checks += 1;
+        self.ledger.started(now, name);
+        if is_new {
+            return Ok(());
+        }
+        let interval = definition.interval;
+        if let Some(before) = before
+            && now.since(before) < interval * 7 / 10
+        {
+            let how = format!("{name} was checked at {before} and again at {now}");
+            return Err((Promise::NoBurst, how));
+        }
+        let off = self.off_beat(now, host, definition);
+        if off > LATE && off < interval - EARLY {
+            let how = format!("{name} was checked {off:?} after its beat");
+            return Err((Promise::NoBurst, how));
+        }
+        self.not_too_often(now, definition)
+    }
+
+    /// How long after its beat, on the host's clock, a check starts.
+    fn off_beat(&self, now: Time, host: Host, definition: &Definition) -> Duration {
+        let interval = micros(definition.interval);
+        let phase = hash64(definition.name.as_bytes()) % interval;
+        let skew = self.course.skews[host.index()] * 1_000;
+        let clock = (EPOCH_MS * 1_000 + now.0).saturating_add_signed(skew);
+        Duration::from_micros((clock + interval - phase) % interval)
+    }
+
+    fn not_too_often(&self, now: Time, definition: &Definition) -> Result<(), Breach> {
+        let Some(watched) = self.ledger.targets.get(&definition.name) else {
+            return Ok(());
+        };
+        let Some(&first) = watched
+            .starts
+            .front()
+            .filter(|_| watched.starts.len() > STARTS)
+        else {
+            return Ok(());
+        };
+        let takeover = self.detection(now) + definition.interval * 2;
+        let settled = Time(first.0.saturating_sub(micros(takeover)));
+        let is_yielded = self.course.servers.blocks.iter().any(|b| b.from < now);
+        let is_cut = self.trouble.has_cuts(now);
+        if !self.trouble.is_quiet(settled, now) || watched.since > settled || is_yielded || is_cut {
+            return Ok(());
+        }
+        if self
+            .ledger
+            .somebody_since()
+            .is_none_or(|since| since > settled)
+        {
+            return Ok(());
+        }
+        if now.since(first) * 12 < definition.interval * 10 * u32::try_from(STARTS).expect("few") {
+            let how = format!("{} had {STARTS} checks since {first}", definition.name);
+            return Err((Promise::NoBurst, how));
+        }
+        Ok(())
+    }
+
+    /// A target changed its state, as a node shows.
+    pub(super) fn event(&mut self, host: Host, event: &Event, view: &View) -> Result<(), Breach> {
+        let transition = event.transition;
+        let key = (
+            Arc::clone(&event.target),
+            transition.number,
+            transition.at.0,
+        );
+        if !self.ledger.seen.insert(key) {
+            return Ok(());
+        }
+        let row = view.get(&event.target);
+        let row = row.filter(|row| row.status.transition == transition.number);
+        let votes = row.and_then(|row| row.votes.as_ref());
+        let by = votes
+            .and_then(|votes| votes.votes.first())
+            .map_or(host, |v| host_of(&v.node));
+        let clock = transition.at.0 - i64::try_from(EPOCH_MS).expect("a wall clock");
+        let at = (clock - self.course.skews[by.index()])
+            .max(0)
+            .unsigned_abs()
+            * 1_000;
+        let written = Written {
+            number: transition.number,
+            at: Time(at),
+            by,
+        };
+        let of_target = self.ledger.written.entry(Arc::clone(&event.target));
+        of_target.or_default().push(written);
+        let Some(row) = row.filter(|_| transition.to == State::Down) else {
+            return Ok(());
+        };
+        self.figures.downs += 1;
+        let is_alone = view.fleet().is_none_or(|fleet| fleet.members.len() <= 1);
+        if is_alone {
+            Ok(())
+        } else {
+            self.alarm(&written, row)
+        }
+    }
+
+    /// Somebody has written down.
+    fn alarm(&self, written: &Written, row: &Row) -> Result<(), Breach> {
+        let definition = &row.definition;
+        let name = &definition.name;
+        let patience = definition.timeout + Duration::from_secs(2);
+        let streak = definition.interval * u32::from(definition.rule.fall + 1);
+        let far = Time(written.at.0.saturating_sub(60_000_000));
+        let stalled = self.trouble.stalled(far, written.at);
+        let from = written
+            .at
+            .0
+            .saturating_sub(micros(patience + streak + stalled));
+        let (from, at) = (Time(from), written.at + Duration::from_millis(100));
+        let asked: Vec<Host> = match &row.votes {
+            Some(votes) => votes.votes.iter().map(|vote| host_of(&vote.node)).collect(),
+            None => Vec::new(),
+        };
+        let passes = |host: &Host| self.course.servers.passes(*host, name, from, at);
+        let (failing, seats) = if asked.is_empty() {
+            let failing = self.hosts().filter(|host| !passes(host)).count();
+            let seats = usize::from(definition.confirm).min(self.course.plan.hosts as usize - 1);
+            (failing, seats + 1)
+        } else {
+            (
+                asked.iter().filter(|host| !passes(host)).count(),
+                asked.len(),
+            )
+        };
+        if failing * 2 <= seats {
+            let how = format!(
+                "{name} was written down by {} at {at}: of {seats} asked, {failing} can have seen it fail; asked {asked:?}",
+                written.by.0
+            );
+            return Err((Promise::NoFalseAlarm, how));
+        }
+        if definition.confirm > 0 {
+            return self.has_heard_a_majority(written, name, from);
+        }
+        Ok(())
+    }
+
+    fn has_heard_a_majority(
+        &self,
+        written: &Written,
+        name: &str,
+        from: Time,
+    ) -> Result<(), Breach> {
+        let at = written.at;
+        if self.trouble.is_rough(from, at) {
+            return Ok(());
+        }
+        let is_heard = |other: &Host| {
+            let lived = self.ledger.runs_since[other.index()].is_some()
+                || self.ledger.ran_last[other.index()] >= from;
+            *other != written.by && lived && self.trouble.is_open(*other, written.by, from, at)
+        };
+        let heard = self.hosts().filter(is_heard).count() + 1;
+        if heard * 2 <= self.course.plan.hosts as usize {
+            let how = format!(
+                "{name} was written down by {}, who can have heard {heard} of {}",
+                written.by.0, self.course.plan.hosts
+            );
+            return Err((Promise::NoFalseAlarm, how));
+        }
+        Ok(())
+    }
+
+    /// Looks at all nodes: outages, gaps.
+    pub(super) fn look(&mut self, world: &World<Process>) -> Result<(), (Option<Host>, Breach)> {
+        let now = world.now();
+        let mut all = BTreeSet::new();
+        for host in self.hosts() {
+            if !world.is_running(host) {
+                self.ledger.runs_since[host.index()] = None;
+                continue;
+            }
+            self.ledger.runs_since[host.index()].get_or_insert(now);
+            self.ledger.ran_last[host.index()] = now;
+            let node = world.node(host).expect("it runs");
+            for row in node.node().view().rows(None) {
+                self.ledger.shown(now, &row.definition);
+                all.insert(Arc::clone(&row.definition.name));
+            }
+        }
+        self.ledger.targets.retain(|name, _| all.contains(name));
+        self.gaps(now).map_err(|breach| (None, breach))?;
+        self.states(world)
+    }
+
+    fn gaps(&mut self, now: Time) -> Result<(), Breach> {
+        let Some(lives) = self.ledger.somebody_since() else {
+            return Ok(());
+        };
+        let quiet = self.trouble.quiet_since(now);
+        let detection = self.detection(now);
+        for (name, watched) in &self.ledger.targets {
+            let known = watched.since.max(lives).max(quiet);
+            let from = watched.checked.map_or(known, |at| at.max(known));
+            let gap = now.since(from);
+            self.figures.longest_gap = self.figures.longest_gap.max(gap);
+            if gap > detection + watched.definition.interval {
+                let how = format!("{name} has not been checked for {gap:?}");
+                return Err((Promise::NoneUnchecked, how));
+            }
+        }
+        Ok(())
+    }
+
+    /// Since when every probe of a target fails, or passes, from wherever; and until now.
+    fn same_for_all(&self, name: &str, now: Time) -> Option<(State, Time)> {
+        let server = self.course.servers.moods.get(name);
+        let moods = server.map_or(&[][..], |server| &server.moods);
+        if let Some((from, ..)) = moods
+            .iter()
+            .find(|(from, until, _)| (*from..*until).contains(&now))
+        {
+            let fails = self.course.servers.fails_for_all(name, *from, now);
+            return fails.then_some((State::Down, *from));
+        }
+        let last = moods
+            .iter()
+            .map(|(_, until, _)| *until)
+            .filter(|until| *until <= now);
+        let blocks = self.course.servers.blocks.iter();
+        let concerns = blocks.filter(|b| b.target.as_ref().is_none_or(|of| **of == *name));
+        let since = concerns
+            .filter(|b| b.from <= now)
+            .map(|b| b.until)
+            .chain(last)
+            .max();
+        let since = since.unwrap_or(Time::ZERO);
+        (since <= now).then_some((State::Up, since))
+    }
+
+    fn states(&mut self, world: &World<Process>) -> Result<(), (Option<Host>, Breach)> {
+        let now = world.now();
+        let quiet = self.trouble.quiet_since(now);
+        for (name, watched) in &self.ledger.targets {
+            let Some((state, since)) = self.same_for_all(name, now) else {
+                continue;
+            };
+            let definition = &watched.definition;
+            let rule = definition.rule;
+            let beats = if state == State::Down {
+                rule.fall
+            } else {
+                rule.rise + 1
+            };
+            let span = definition.interval * u32::from(beats)
+                + definition.timeout * 2
+                + Duration::from_secs(2);
+            let since = since.max(watched.since);
+            let detection = self.detection(now);
+            let mut due = since + span;
+            if quiet + detection > since {
+                due = due.max(quiet + detection + span);
+            }
+            if now < due {
+                continue;
+            }
+            for host in self.hosts().filter(|host| world.is_running(*host)) {
+                let view = world.node(host).expect("it runs").node().view();
+                let Some(row) = view.get(name) else {
+                    continue;
+                };
+                let shown = row.status.state;
+                let allows = self.allowed(world, host, state);
+                let freshness = view.freshness(row, world.local_time(host));
+                let is_stale = freshness.is_some_and(|freshness| freshness.is_stale);
+                let is_excused = is_stale && self.trouble.has_cuts(now);
+                if !allows.contains(&shown) && !is_excused {
+                    let how = format!("{name} is {shown:?}, and is {state:?} since {since}");
+                    return Err((Some(host), (Promise::NoMissedOutage, how)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a host may show of a target that is in this state for all, as if it were fresh.
+    fn allowed(&self, world: &World<Process>, host: Host, state: State) -> &'static [State] {
+        let now = world.now();
+        let early = Time(now.0.saturating_sub(15_000_000));
+        let joined = |other: &Host| {
+            world.is_running(*other)
+                && self.trouble.is_open(host, *other, now, now)
+                && self.trouble.is_open(*other, host, now, now)
+        };
+        let connected = self.hosts().filter(joined).count();
+        let is_minority = connected * 2 <= self.course.plan.hosts as usize;
+        let is_doubtful =
+            is_minority || self.trouble.is_one_way(now) || self.trouble.is_rough(early, now);
+        match (state, is_doubtful) {
+            (State::Up, false) => &[State::Up],
+            (State::Up, true) => &[State::Up, State::Unknown],
+            (_, false) => &[State::Down],
+            (_, true) => &[State::Down, State::Unknown],
+        }
+    }
+
+    /// A node shows something new: are its ages honest?
+    pub(super) fn ages(&mut self, world: &World<Process>, host: Host) -> Result<(), Breach> {
+        let now = world.now();
+        let last = self.ledger.viewed.get(&host);
+        if last.is_some_and(|last| now.since(*last) < VIEWED_EVERY) {
+            return Ok(());
+        }
+        self.ledger.viewed.insert(host, now);
+        let view = world.node(host).expect("it spoke").node().view();
+        for row in view.rows(None) {
+            self.age(world, host, view, row)?;
+        }
+        Ok(())
+    }
+
+    fn age(
+        &self,
+        world: &World<Process>,
+        host: Host,
+        view: &View,
+        row: &Row,
+    ) -> Result<(), Breach> {
+        let local = world.local_time(host);
+        let Some(freshness) = view.freshness(row, local).filter(|f| !f.is_stale) else {
+            return Ok(());
+        };
+        let checked = freshness.checked.expect("what is fresh was checked");
+        let checked = world.world_time(host, checked);
+        let Some(slack) = self.slack(checked, world.now()) else {
+            return Ok(());
+        };
+        let claimed = Time(checked.0.saturating_sub(micros(slack)));
+        let name = row.name();
+        let passed = self.ledger.passed.get(name);
+        if row.status.state == State::Up && passed.is_none_or(|at| *at < claimed) {
+            let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
+            return Err((Promise::HonestAge, how));
+        }
+        let owner = view.owners(row.slot).next().map(|name| host_of(name));
+        let written = self.ledger.written.get(name);
+        let missed = written.into_iter().flatten().find(|written| {
+            Some(written.by) == owner
+                && written.number > row.status.transition
+                && written.at < claimed
+        });
+        match missed {
+            Some(missed) => {
+                let how = format!("{name} is said to be as of {checked}, without {missed:?}");
+                Err((Promise::HonestAge, how))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(super) fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).expect("a span of a run")
+}
