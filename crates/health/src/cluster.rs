@@ -65,6 +65,8 @@ pub(crate) enum Effect {
     Ask(NodeId, Ask),
     /// A standby hears of counters.
     Streak(Streak),
+    /// This member lives again, or for the first time: what it can't probe is to be said anew.
+    Seated(Arc<str>),
     /// This member is suspected (`true`), or not any more.
     Suspect(Arc<str>, bool),
     /// Who is a member, or what is known of them, has changed.
@@ -589,6 +591,9 @@ impl Cluster {
         // Whoever bore the name before may have been suspected to the last.
         let suspicion = Effect::Suspect(Arc::clone(&name), is_suspect);
         self.effects.push_back(suspicion);
+        if member.is_some() {
+            self.effects.push_back(Effect::Seated(Arc::clone(&name)));
+        }
         let input = match member {
             Some(member) => ownership::Input::Joined(ownership::Member {
                 name,
