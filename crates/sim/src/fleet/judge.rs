@@ -20,6 +20,8 @@ pub(super) type Breach = (Promise, String);
 const DETECTION: Duration = Duration::from_secs(8);
 /// The same over bad links, where who is slow is given more time.
 const ROUGH_DETECTION: Duration = Duration::from_secs(25);
+/// The same where less than a majority is left.
+const LONELY_DETECTION: Duration = Duration::from_secs(25);
 /// What a check may be late, clocks apart and a slewed beat included.
 const LATE: Duration = Duration::from_millis(180);
 /// What a start may be early by: clocks that are apart.
@@ -300,12 +302,22 @@ impl Judge<'_> {
         self.states(world)
     }
 
+    /// Who is left with a minority has nobody to confirm a suspicion, and waits longer.
+    fn is_lonely(&self) -> bool {
+        let lives = self.ledger.runs_since.iter().flatten().count();
+        lives * 2 <= self.course.plan.hosts as usize
+    }
+
     fn gaps(&mut self, now: Time) -> Result<(), Breach> {
         let Some(lives) = self.ledger.somebody_since() else {
             return Ok(());
         };
         let quiet = self.trouble.quiet_since(now);
-        let detection = self.detection(now);
+        let detection = if self.is_lonely() {
+            LONELY_DETECTION
+        } else {
+            self.detection(now)
+        };
         for (name, watched) in &self.ledger.targets {
             let known = watched.since.max(lives).max(quiet);
             let from = watched.checked.map_or(known, |at| at.max(known));
