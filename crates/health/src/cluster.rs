@@ -47,6 +47,11 @@ const BEAT: Duration = Duration::from_secs(1);
 const CALL_EVERY: Duration = Duration::from_millis(200);
 /// A node that should join others goes on alone after this, if nobody answers.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
+/// How often members of an earlier life that were not seen in this one are looked for: a cut that
+/// heals is noticed by whoever booted within it, too.
+const SEEK_EVERY: Duration = Duration::from_secs(2);
+/// The same among more than a dozen members.
+const SEEK_SLOWLY: Duration = Duration::from_secs(30);
 /// How long the store waits for a dead member before it forgets traces.
 const FRONTIER: Duration = Duration::from_mins(10);
 
@@ -65,6 +70,8 @@ pub(crate) enum Effect {
     Ask(NodeId, Ask),
     /// A standby hears of counters.
     Streak(Streak),
+    /// This member lives again, or for the first time: what it can't probe is to be said anew.
+    Seated(Arc<str>),
     /// This member is suspected (`true`), or not any more.
     Suspect(Arc<str>, bool),
     /// Who is a member, or what is known of them, has changed.
@@ -160,6 +167,8 @@ pub(crate) struct Cluster {
     join: Vec<SocketAddr>,
     beat_at: Time,
     call_at: Time,
+    seek_at: Time,
+    is_leaving: bool,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
     effects: VecDeque<Effect>,
     sends: VecDeque<(SocketAddr, Way, Vec<u8>)>,
@@ -201,6 +210,8 @@ impl Cluster {
             join,
             beat_at: Time::ZERO,
             call_at: Time::ZERO,
+            seek_at: Time::ZERO,
+            is_leaving: false,
             outbox: BTreeMap::new(),
             effects: VecDeque::new(),
             sends: VecDeque::new(),
@@ -214,8 +225,9 @@ impl Cluster {
         if self.began.is_none() {
             self.began = Some(now);
             self.beat_at = now;
-            let join = std::mem::take(&mut self.join);
-            self.membership.handle(now, membership::Input::Join(join));
+            self.seek_at = now + SEEK_EVERY;
+            let join = membership::Input::Join(self.join.clone());
+            self.membership.handle(now, join);
         }
         if self.membership.deadline().is_none_or(|due| due <= now) {
             self.membership.handle(now, membership::Input::Tick);
@@ -230,6 +242,26 @@ impl Cluster {
             self.pass_marks_on();
             self.settle_marks();
             self.become_ready();
+            self.seek();
+        }
+    }
+
+    /// Looks for members of an earlier life, and, while alone, wherever others may be.
+    fn seek(&mut self) {
+        if self.now < self.seek_at || self.is_leaving {
+            return;
+        }
+        let living = self.membership.living();
+        let is_small = living <= DIRECT_MAX;
+        self.seek_at = self.now + if is_small { SEEK_EVERY } else { SEEK_SLOWLY };
+        let mut addresses = self.peers.unseen_at(&self.membership);
+        if living == 1 {
+            addresses.extend(&self.join);
+        }
+        if !addresses.is_empty() {
+            let join = membership::Input::Join(addresses);
+            self.membership.handle(self.now, join);
+            self.drain();
         }
     }
 
@@ -456,6 +488,7 @@ impl Cluster {
     /// Says farewell.
     pub(crate) fn leave(&mut self, now: Time) {
         self.now = now;
+        self.is_leaving = true;
         self.membership.handle(now, membership::Input::Leave);
         self.drain();
     }
@@ -600,6 +633,9 @@ impl Cluster {
         // Whoever bore the name before may have been suspected to the last.
         let suspicion = Effect::Suspect(Arc::clone(&name), is_suspect);
         self.effects.push_back(suspicion);
+        if member.is_some() {
+            self.effects.push_back(Effect::Seated(Arc::clone(&name)));
+        }
         let input = match member {
             Some(member) => ownership::Input::Joined(ownership::Member {
                 name,

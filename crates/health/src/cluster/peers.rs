@@ -152,6 +152,13 @@ impl Peers {
         ids.filter(|id| membership.member(*id).is_none()).collect()
     }
 
+    /// Where members of earlier lives were that have not been seen in this one.
+    pub(super) fn unseen_at(&self, membership: &Membership) -> Vec<SocketAddr> {
+        let unseen = self.remembered.iter();
+        let unseen = unseen.filter(|(id, _)| membership.member(**id).is_none());
+        unseen.map(|(_, other)| other.address).collect()
+    }
+
     /// Members of earlier lives that have not been seen in this one, with their names.
     pub(super) fn remembered(&self) -> impl Iterator<Item = &Other> {
         self.remembered.values()

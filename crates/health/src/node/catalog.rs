@@ -361,14 +361,13 @@ impl Node {
             Some((true, in_file)) => {
                 let has_status = !in_file && self.held_status(name).0.is_some();
                 let joined = self.joined.as_mut().expect("only a joined node comes here");
+                let key = definition_key(Source::Api, name);
+                let version = joined.cluster.write(now, key, None);
                 if has_status {
                     joined.cluster.write(now, status_key(name), None);
                 }
+                self.answer_when_safe(version, request, Answer::Deleted(version));
             }
         }
-        let joined = self.joined.as_mut().expect("only a joined node comes here");
-        let key = definition_key(Source::Api, name);
-        let version = joined.cluster.write(now, key, None);
-        self.answer_when_safe(version, request, Answer::Deleted(version));
     }
 }

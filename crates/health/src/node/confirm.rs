@@ -326,7 +326,7 @@ impl Node {
             return self.orphan(name);
         };
         let (Some(entry), _) = self.held_status(name) else {
-            return;
+            return self.begin_anew(slot);
         };
         let joined = self.joined.as_mut().expect("its store spoke");
         let is_mine = joined
@@ -347,6 +347,28 @@ impl Node {
         }
         if self.hot[slot.index()].role == Role::Owner {
             self.collapse(slot);
+            self.pause_or_resume(slot);
+        }
+    }
+
+    /// The status was deleted with a definition, and another definition stands: a new target.
+    fn begin_anew(&mut self, slot: Slot) {
+        let joined = self.joined.as_ref().expect("its store spoke");
+        let row = Arc::clone(self.row(slot));
+        if row.status.transition == 0 || joined.ahead.contains_key(&slot) {
+            return;
+        }
+        self.counts.remove(row.status.state);
+        self.counts.add(State::Unknown);
+        let status = Status::new(self.clock.wall(self.now));
+        self.hot[slot.index()].counters = Counters::new(State::Unknown);
+        self.place(Row {
+            status,
+            votes: None,
+            ..Row::clone(&row)
+        });
+        if self.hot[slot.index()].role == Role::Owner {
+            self.drop_case(slot);
             self.pause_or_resume(slot);
         }
     }

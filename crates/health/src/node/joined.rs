@@ -282,6 +282,7 @@ impl Node {
             Effect::Confirmed(version) => self.confirmed(version),
             Effect::Ask(from, ask) => self.asked(from, ask),
             Effect::Streak(streak) => self.hear_streak(streak),
+            Effect::Seated(name) => self.seated(&name),
             Effect::Suspect(name, is_suspect) => self.suspect(&name, is_suspect),
             Effect::Members => self.fleet_is_old(),
             Effect::Ready => self.ready(),

@@ -307,6 +307,22 @@ impl Node {
         }
     }
 
+    /// Ownership forgets with a member what it can't probe; the store does not.
+    pub(super) fn seated(&mut self, name: &Arc<str>) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("its rooms spoke");
+        let concerned = joined
+            .unable
+            .iter()
+            .filter(|(_, nodes)| nodes.contains(name));
+        let entries = concerned.filter_map(|(target, _)| self.catalogue.get(target));
+        let slots: Vec<Slot> = entries.map(|entry| entry.slot).collect();
+        for slot in slots {
+            let unable = ownership::Input::Unable(slot, Arc::clone(name), true);
+            joined.cluster.own_target(now, unable);
+        }
+    }
+
     /// A target is new here: who owns it follows.
     pub(super) fn enter_order(&mut self, slot: Slot, name: &Arc<str>) {
         let now = self.now;

@@ -101,12 +101,6 @@ impl Judge<'_> {
                     .iter()
                     .map(|s| s.as_ref().map(|(s, n, d)| (*s, *n, label_of(d))));
                 let plain: Vec<_> = plain.collect();
-                if std::option_env!("DBG").is_some() {
-                    for (h, n) in world.nodes() {
-                        std::fs::write(format!("/tmp/dbg_{}.txt", h.0), format!("{:#?}", n.node()))
-                            .unwrap();
-                    }
-                }
                 return breach(None, format!("{name} differs since {since}: {plain:?}"));
             }
         }

@@ -20,6 +20,8 @@ pub(super) type Breach = (Promise, String);
 const DETECTION: Duration = Duration::from_secs(8);
 /// The same over bad links, where who is slow is given more time.
 const ROUGH_DETECTION: Duration = Duration::from_secs(25);
+/// The same where less than a majority is left.
+const LONELY_DETECTION: Duration = Duration::from_secs(25);
 /// What a check may be late, clocks apart and a slewed beat included.
 const LATE: Duration = Duration::from_millis(180);
 /// What a start may be early by: clocks that are apart.
@@ -106,11 +108,22 @@ impl Judge<'_> {
             return Err((Promise::NoBurst, how));
         }
         let off = self.off_beat(now, host, definition);
-        if off > LATE && off < interval - EARLY {
+        if off > LATE && off < interval - EARLY && !self.may_be_late(now, host, name, off) {
             let how = format!("{name} was checked {off:?} after its beat");
             return Err((Promise::NoBurst, how));
         }
         self.not_too_often(now, definition)
+    }
+
+    /// A host that has just begun with many checks, or went on, spreads them: a check may come
+    /// after its beat, but not for a beat from before.
+    fn may_be_late(&self, now: Time, host: Host, name: &Arc<str>, off: Duration) -> bool {
+        let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
+        let went_on = self.trouble.went_on(host, now);
+        let any = self.ledger.began_any.get(&host).copied().max(went_on);
+        let own = self.ledger.began.get(&(host, Arc::clone(name))).copied();
+        let is_unsettled = any.is_some_and(|any| now.since(any) < NEW);
+        is_unsettled && own.max(went_on).is_none_or(|own| own <= beat + LATE)
     }
 
     /// How long after its beat, on the host's clock, a check starts.
@@ -168,9 +181,8 @@ impl Judge<'_> {
         let row = view.get(&event.target);
         let row = row.filter(|row| row.status.transition == transition.number);
         let votes = row.and_then(|row| row.votes.as_ref());
-        let by = votes
-            .and_then(|votes| votes.votes.first())
-            .map_or(host, |v| host_of(&v.node));
+        let owner = votes.and_then(|votes| votes.votes.first());
+        let by = owner.and_then(|vote| host_of(&vote.node)).unwrap_or(host);
         let clock = transition.at.0 - i64::try_from(EPOCH_MS).expect("a wall clock");
         let at = (clock - self.course.skews[by.index()])
             .max(0)
@@ -182,7 +194,15 @@ impl Judge<'_> {
             by,
         };
         let of_target = self.ledger.written.entry(Arc::clone(&event.target));
-        of_target.or_default().push(written);
+        let of_target = of_target.or_default();
+        if of_target
+            .last()
+            .is_some_and(|last| last.number >= written.number)
+        {
+            // The target was deleted and made anew, or an owner did not know of another.
+            of_target.clear();
+        }
+        of_target.push(written);
         let Some(row) = row.filter(|_| transition.to == State::Down) else {
             return Ok(());
         };
@@ -208,20 +228,18 @@ impl Judge<'_> {
             .0
             .saturating_sub(micros(patience + streak + stalled));
         let (from, at) = (Time(from), written.at + Duration::from_millis(100));
-        let asked: Vec<Host> = match &row.votes {
+        let asked: Vec<Option<Host>> = match &row.votes {
             Some(votes) => votes.votes.iter().map(|vote| host_of(&vote.node)).collect(),
             None => Vec::new(),
         };
-        let passes = |host: &Host| self.course.servers.passes(*host, name, from, at);
+        let passes = |host: Host| self.course.servers.passes(host, name, from, at);
+        let fails = |host: &&Option<Host>| host.is_none_or(|host| !passes(host));
         let (failing, seats) = if asked.is_empty() {
-            let failing = self.hosts().filter(|host| !passes(host)).count();
+            let failing = self.hosts().filter(|host| !passes(*host)).count();
             let seats = usize::from(definition.confirm).min(self.course.plan.hosts as usize - 1);
             (failing, seats + 1)
         } else {
-            (
-                asked.iter().filter(|host| !passes(host)).count(),
-                asked.len(),
-            )
+            (asked.iter().filter(fails).count(), asked.len())
         };
         if failing * 2 <= seats {
             let how = format!(
@@ -284,12 +302,22 @@ impl Judge<'_> {
         self.states(world)
     }
 
+    /// Who is left with a minority has nobody to confirm a suspicion, and waits longer.
+    fn is_lonely(&self) -> bool {
+        let lives = self.ledger.runs_since.iter().flatten().count();
+        lives * 2 <= self.course.plan.hosts as usize
+    }
+
     fn gaps(&mut self, now: Time) -> Result<(), Breach> {
         let Some(lives) = self.ledger.somebody_since() else {
             return Ok(());
         };
         let quiet = self.trouble.quiet_since(now);
-        let detection = self.detection(now);
+        let detection = if self.is_lonely() {
+            LONELY_DETECTION
+        } else {
+            self.detection(now)
+        };
         for (name, watched) in &self.ledger.targets {
             let known = watched.since.max(lives).max(quiet);
             let from = watched.checked.map_or(known, |at| at.max(known));
@@ -433,7 +461,7 @@ impl Judge<'_> {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
-        let owner = view.owners(row.slot).next().map(|name| host_of(name));
+        let owner = view.owners(row.slot).next().and_then(|name| host_of(name));
         let written = self.ledger.written.get(name);
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner

@@ -58,6 +58,9 @@ pub(super) struct Ledger {
     pub(super) targets: BTreeMap<Arc<str>, Watched>,
     /// A host's last start of a target, and since when it knows the target as it is.
     pub(super) own: BTreeMap<(Host, Arc<str>), (Option<Time>, Time)>,
+    /// When a host began to check a target last, and any target.
+    pub(super) began: BTreeMap<(Host, Arc<str>), Time>,
+    pub(super) began_any: BTreeMap<Host, Time>,
     pub(super) flights: BTreeMap<(Host, u64, Slot, Ticket), (Arc<str>, Time)>,
     /// When the last check of a target that passed began.
     pub(super) passed: BTreeMap<Arc<str>, Time>,
@@ -130,7 +133,10 @@ impl Ledger {
             !is_same_check(&known.definition, definition)
                 || known.since + base::Duration::from_secs(4) > now
         });
-        let own = self.own.entry((host, Arc::clone(&definition.name)));
+        let place = (host, Arc::clone(&definition.name));
+        self.began.insert(place.clone(), now);
+        self.began_any.insert(host, now);
+        let own = self.own.entry(place);
         let own = own.or_insert((None, Time::ZERO));
         own.0 = None;
         if is_new {

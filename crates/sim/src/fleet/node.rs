@@ -228,9 +228,9 @@ pub(super) fn name_of(host: Host) -> Arc<str> {
     format!("n{}", host.0).into()
 }
 
-/// The host of a node's name.
-pub(super) fn host_of(name: &str) -> Host {
-    Host(name[1..].parse().expect("names are n and a number"))
+/// The host of a node's name; `None` for the bare id of a life that nobody remembers any more.
+pub(super) fn host_of(name: &str) -> Option<Host> {
+    Some(Host(name.strip_prefix('n')?.parse().ok()?))
 }
 
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {

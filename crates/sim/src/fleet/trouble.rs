@@ -157,6 +157,16 @@ impl Trouble {
         })
     }
 
+    /// When this host last went on after it had stood still.
+    #[must_use]
+    pub fn went_on(&self, host: Host, now: Time) -> Option<Time> {
+        let stalls = self.stalls.iter().filter(|(of, ..)| *of == host);
+        stalls
+            .map(|(.., ends)| *ends)
+            .filter(|ends| *ends <= now)
+            .max()
+    }
+
     /// For how long processes and disks stood still that did so in this span, all added up.
     #[must_use]
     pub fn stalled(&self, from: Time, until: Time) -> Duration {

