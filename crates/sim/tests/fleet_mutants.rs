@@ -6,7 +6,7 @@ use sim::fleet::{Course, Kind, Promise, run};
 /// How many seeds a mutant may survive.
 const SEEDS: u64 = 60;
 
-/// The seeds of a kind on which a mutant breaks this promise first, until there is one.
+/// Runs a mutant on the seeds of a kind until one breaks this promise first.
 fn is_caught(mutation: Mutation, kind: Kind, promise: Promise) {
     for seed in 0..SEEDS {
         let mut course = Course::draw(kind, seed);
