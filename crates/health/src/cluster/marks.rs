@@ -64,6 +64,16 @@ impl Marks {
         self.epoch
     }
 
+    /// The members are the same, but not who owns what: what was promised until now does not hold
+    /// for the targets that have moved.
+    pub(crate) fn renew(&mut self) -> u32 {
+        if let Some((epoch, _)) = self.views.back_mut() {
+            self.epoch += 1;
+            *epoch = self.epoch;
+        }
+        self.epoch
+    }
+
     /// The epoch that is.
     pub(crate) const fn epoch(&self) -> u32 {
         self.epoch
@@ -202,6 +212,19 @@ mod tests {
         assert_eq!(held(&marks), None);
         assert!(marks.settle(|version| version.seq <= 9));
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
+    }
+
+    #[test]
+    fn a_mark_from_before_a_renewal_does_not_count_for_what_has_moved() {
+        let mut marks = Marks::default();
+        marks.turn(1);
+        marks.hear(Time(5_000_000), mark(1_000, 1, 0));
+        marks.settle(|_| true);
+        let moved = marks.renew();
+        assert!(held(&marks).is_some_and(|(_, epoch)| epoch < moved));
+        marks.hear(Time(6_000_000), mark(1_000, 1, 0));
+        marks.settle(|_| true);
+        assert_eq!(held(&marks), Some((Time(5_000_000), moved)));
     }
 
     #[test]

@@ -145,6 +145,18 @@ impl Node {
         }
     }
 
+    /// A target is asked at other times than before: no promise of anybody covers it yet.
+    pub(super) fn unpromised(&mut self, slot: Slot) {
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        let epoch = joined.cluster.marks.renew();
+        let owned = joined.owned_mut(slot);
+        owned.epoch = epoch;
+        let owned = *owned;
+        self.staging.open.owners.push((slot, owned));
+    }
+
     /// An owner's target was defined anew: what it promised of it begins anew.
     pub(super) fn own_again(&mut self, slot: Slot) {
         let now = self.now;
@@ -302,6 +314,7 @@ impl Node {
             joined.unable.remove(target);
         }
         if let Some(slot) = self.catalogue.get(target).map(|entry| entry.slot) {
+            joined.cluster.marks.renew();
             let input = ownership::Input::Unable(slot, Arc::clone(node), is_unable);
             joined.cluster.own_target(now, input);
         }
@@ -329,6 +342,7 @@ impl Node {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let key = ownership::KeyHash::of(name);
         let cluster = &mut joined.cluster;
+        cluster.marks.renew();
         cluster.own_target(now, ownership::Input::Defined(slot, key));
         for node in joined.unable.get(name).into_iter().flatten() {
             let unable = ownership::Input::Unable(slot, Arc::clone(node), true);

@@ -392,6 +392,7 @@ impl Node {
             self.disown(slot);
         }
         let definition = after.definition;
+        let interval = definition.interval;
         let hot = &mut self.hot[slot.index()];
         hot.interval = definition.interval;
         hot.rule = definition.rule;
@@ -424,6 +425,9 @@ impl Node {
             ..Row::clone(row)
         };
         self.place(row);
+        if before.definition.interval != interval {
+            self.unpromised(slot);
+        }
         if is_shared_owner {
             self.own_again(slot);
         }

@@ -1,6 +1,6 @@
 //! What must hold at every moment: who may write down, who must show it, and when checks come.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{Duration, Time, hash64};
@@ -101,8 +101,13 @@ impl Judge<'_> {
             return Ok(());
         }
         let interval = definition.interval;
+        let least = if self.is_unsettled(now, host) {
+            interval * 45 / 100
+        } else {
+            interval * 7 / 10
+        };
         if let Some(before) = before
-            && now.since(before) < interval * 7 / 10
+            && now.since(before) < least
         {
             let how = format!("{name} was checked at {before} and again at {now}");
             return Err((Promise::NoBurst, how));
@@ -120,10 +125,16 @@ impl Judge<'_> {
     fn may_be_late(&self, now: Time, host: Host, name: &Arc<str>, off: Duration) -> bool {
         let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
         let went_on = self.trouble.went_on(host, now);
-        let any = self.ledger.began_any.get(&host).copied().max(went_on);
         let own = self.ledger.began.get(&(host, Arc::clone(name))).copied();
-        let is_unsettled = any.is_some_and(|any| now.since(any) < NEW);
-        is_unsettled && own.max(went_on).is_none_or(|own| own <= beat + LATE)
+        let own = own.max(went_on);
+        self.is_unsettled(now, host) && own.is_none_or(|own| own <= beat + LATE)
+    }
+
+    /// Whether a host has just begun to check something, or to go on.
+    fn is_unsettled(&self, now: Time, host: Host) -> bool {
+        let went_on = self.trouble.went_on(host, now);
+        let any = self.ledger.began_any.get(&host).copied().max(went_on);
+        any.is_some_and(|any| now.since(any) < NEW)
     }
 
     /// How long after its beat, on the host's clock, a check starts.
@@ -283,7 +294,7 @@ impl Judge<'_> {
     /// Looks at all nodes: outages, gaps.
     pub(super) fn look(&mut self, world: &World<Process>) -> Result<(), (Option<Host>, Breach)> {
         let now = world.now();
-        let mut all = BTreeSet::new();
+        let mut all: BTreeMap<Arc<str>, usize> = BTreeMap::new();
         for host in self.hosts() {
             if !world.is_running(host) {
                 self.ledger.runs_since[host.index()] = None;
@@ -294,31 +305,27 @@ impl Judge<'_> {
             let node = world.node(host).expect("it runs");
             for row in node.node().view().rows(None) {
                 self.ledger.shown(now, &row.definition);
-                all.insert(Arc::clone(&row.definition.name));
+                *all.entry(Arc::clone(&row.definition.name)).or_default() += 1;
             }
         }
-        self.ledger.targets.retain(|name, _| all.contains(name));
-        self.gaps(now).map_err(|breach| (None, breach))?;
+        self.ledger.targets.retain(|name, _| all.contains_key(name));
+        self.gaps(now, &all).map_err(|breach| (None, breach))?;
         self.states(world)
     }
 
-    /// Who is left with a minority has nobody to confirm a suspicion, and waits longer.
-    fn is_lonely(&self) -> bool {
-        let lives = self.ledger.runs_since.iter().flatten().count();
-        lives * 2 <= self.course.plan.hosts as usize
-    }
-
-    fn gaps(&mut self, now: Time) -> Result<(), Breach> {
+    fn gaps(&mut self, now: Time, shown: &BTreeMap<Arc<str>, usize>) -> Result<(), Breach> {
         let Some(lives) = self.ledger.somebody_since() else {
             return Ok(());
         };
         let quiet = self.trouble.quiet_since(now);
-        let detection = if self.is_lonely() {
-            LONELY_DETECTION
-        } else {
-            self.detection(now)
-        };
         for (name, watched) in &self.ledger.targets {
+            // A minority that is alone with a target has few to confirm a suspicion.
+            let is_lonely = shown[name] * 2 <= self.course.plan.hosts as usize;
+            let detection = if is_lonely {
+                LONELY_DETECTION
+            } else {
+                self.detection(now)
+            };
             let known = watched.since.max(lives).max(quiet);
             let from = watched.checked.map_or(known, |at| at.max(known));
             let gap = now.since(from);
