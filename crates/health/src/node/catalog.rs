@@ -352,8 +352,8 @@ impl Node {
         let now = self.now;
         let entry = self.catalogue.get(name);
         match entry.map(|entry| (entry.api.is_some(), entry.file.is_some())) {
-            None => return self.answer(request, Answer::NotFound),
-            Some((false, _)) => return self.answer(request, Answer::FromFile),
+            None => self.answer(request, Answer::NotFound),
+            Some((false, _)) => self.answer(request, Answer::FromFile),
             Some((true, in_file)) => {
                 let has_status = !in_file && self.held_status(name).0.is_some();
                 let joined = self.joined.as_mut().expect("only a joined node comes here");
