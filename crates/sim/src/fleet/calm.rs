@@ -230,7 +230,7 @@ impl Judge<'_> {
             if self.trouble.is_quiet(at, at + least) {
                 return true;
             }
-            at = at + Duration::from_millis(250);
+            at += Duration::from_millis(250);
         }
         false
     }

@@ -52,6 +52,9 @@ pub(super) struct Reload {
     pub(super) saw: u64,
 }
 
+/// A probe under way: by which host in which life, of what.
+pub(super) type Flight = (Host, u64, Slot, Ticket);
+
 /// All that was seen.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -61,7 +64,7 @@ pub(super) struct Ledger {
     /// When a host began to check a target last, and any target.
     pub(super) began: BTreeMap<(Host, Arc<str>), Time>,
     pub(super) began_any: BTreeMap<Host, Time>,
-    pub(super) flights: BTreeMap<(Host, u64, Slot, Ticket), (Arc<str>, Time)>,
+    pub(super) flights: BTreeMap<Flight, (Arc<str>, Time)>,
     /// When the last check of a target that passed began.
     pub(super) passed: BTreeMap<Arc<str>, Time>,
     pub(super) written: BTreeMap<Arc<str>, Vec<Written>>,
