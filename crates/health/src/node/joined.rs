@@ -13,7 +13,7 @@ use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
 use super::{Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
 use crate::definition::Definition;
-use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
+use crate::fleet::{Fleet, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
 use crate::status::Status;
 
@@ -58,9 +58,8 @@ pub(super) struct Joined {
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
     pub(super) orphans: BTreeMap<Arc<str>, Time>,
-    /// Names by place, and places by name.
-    names: Arc<Vec<Arc<str>>>,
-    places: BTreeMap<Arc<str>, u16>,
+    /// Targets whose status somebody else than their owner wrote last, since when that is known.
+    pub(super) foreign: Arc<BTreeMap<Slot, Time>>,
     pub(super) owned: Vec<Owned>,
     /// The store's marks of the batches that the disk has not confirmed.
     at_disk: VecDeque<(Batch, store::Mark)>,
@@ -94,8 +93,7 @@ impl Joined {
             mend_at: None,
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            names: Arc::default(),
-            places: BTreeMap::new(),
+            foreign: Arc::default(),
             owned: Vec::new(),
             at_disk: VecDeque::new(),
             mark: None,
@@ -126,15 +124,7 @@ impl Joined {
 
     /// A member's place in the list of names.
     pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
-        if let Some(&place) = self.places.get(name) {
-            return place;
-        }
-        let Ok(place) = u16::try_from(self.names.len()) else {
-            return NOBODY;
-        };
-        Arc::make_mut(&mut self.names).push(Arc::clone(name));
-        self.places.insert(Arc::clone(name), place);
-        place
+        self.cluster.shares.place(name)
     }
 
     pub(super) fn owned_mut(&mut self, slot: Slot) -> &mut Owned {
@@ -167,7 +157,8 @@ impl Joined {
             me: Arc::clone(&self.cluster.name),
             members: seats,
             is_ready: self.cluster.is_ready(),
-            names: Arc::clone(&self.names),
+            names: Arc::clone(self.cluster.shares.names()),
+            foreign: Arc::clone(&self.foreign),
             promised,
             seen: self.cluster.store.vector(),
             version: self.cluster.store.version().unwrap_or_default(),
@@ -365,6 +356,7 @@ impl Node {
         self.promise();
         self.yield_no_longer();
         self.sweep_statuses();
+        self.forget_the_foreign();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let late: Vec<Version> = joined
             .acks
