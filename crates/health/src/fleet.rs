@@ -45,12 +45,24 @@ pub(crate) struct Promised {
     pub(crate) except: Vec<u64>,
 }
 
-/// Who owns a target: places in the list of names, and since which epoch the first does.
+/// Who owns a target: places in the list of names, and since when the first does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owned {
     pub(crate) three: [u16; 3],
     pub(crate) epoch: u32,
+    /// When that epoch began here, rounded up; in tenths of a second.
+    pub(crate) since: u32,
 }
+
+impl Owned {
+    /// The owner is another, or the interval, from now on.
+    pub(crate) fn turn(&mut self, now: Time, epoch: u32) {
+        self.epoch = epoch;
+        self.since = u32::try_from(now.0.div_ceil(TENTH)).unwrap_or(u32::MAX);
+    }
+}
+
+const TENTH: u64 = 100_000;
 
 /// No name.
 pub(crate) const NOBODY: u16 = u16::MAX;
@@ -60,6 +72,7 @@ impl Default for Owned {
         Self {
             three: [NOBODY; 3],
             epoch: 0,
+            since: 0,
         }
     }
 }
@@ -143,14 +156,16 @@ impl Fleet {
         let is_mine = self.name(owned.three[0]) == Some(&self.me);
         let spread = if is_mine { Duration::ZERO } else { SPREAD };
         let foreign = self.foreign.get(&slot);
-        let agrees = foreign.is_none_or(|since| promised.at >= *since + spread);
+        let since = Time(u64::from(owned.since) * TENTH);
+        let since = foreign.map_or(since, |foreign| since.max(*foreign));
+        let agrees = promised.at >= since + spread || (is_mine && foreign.is_none());
         let holds = owned.epoch <= promised.epoch && agrees && !promised.except.contains(&hash);
         holds.then_some(promised)
     }
 }
 
-/// What somebody has written is known to the target's owner after this. Until then the owner may
-/// be promising something else than is shown.
+/// What somebody has written is known to the target's owner after this, a new owner included. Until
+/// then the owner may be promising something else than is shown.
 const SPREAD: Duration = Duration::from_secs(2);
 /// How long it is remembered that somebody else than its owner wrote a target's status: no promise
 /// from before counts for longer.

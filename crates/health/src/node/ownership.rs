@@ -152,7 +152,7 @@ impl Node {
         let shares = &mut joined.cluster.shares;
         if let Some(epoch) = shares.count(now, slot, &definition.name, of) {
             let owned = joined.owned_mut(slot);
-            owned.epoch = epoch;
+            owned.turn(now, epoch);
             let owned = *owned;
             self.staging.open.owners.push((slot, owned));
         }
