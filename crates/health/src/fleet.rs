@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Time, Version, hash64};
+use base::{Duration, NodeId, Time, Version, hash64};
 
 use crate::cluster::Vote;
-use crate::definition::Definition;
 
 /// One member as readers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +49,8 @@ pub(crate) struct Promised {
 pub(crate) struct Owned {
     pub(crate) three: [u16; 3],
     pub(crate) epoch: u32,
-    /// When that epoch began here, rounded up; in tenths of a second.
+    /// Since when it can be known here that the owner means the same: when it became the owner, or
+    /// somebody else wrote the status. Rounded up; in tenths of a second.
     pub(crate) since: u32,
 }
 
@@ -58,6 +58,11 @@ impl Owned {
     /// The owner is another, or the interval, from now on.
     pub(crate) fn turn(&mut self, now: Time, epoch: u32) {
         self.epoch = epoch;
+        self.anew(now);
+    }
+
+    /// Somebody else than the owner has written the status.
+    pub(crate) fn anew(&mut self, now: Time) {
         self.since = u32::try_from(now.0.div_ceil(TENTH)).unwrap_or(u32::MAX);
     }
 }
@@ -88,8 +93,6 @@ pub struct Fleet {
     pub is_ready: bool,
     pub(crate) names: Arc<Vec<Arc<str>>>,
     pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
-    /// Targets whose status somebody else than their owner wrote last, since when that is known.
-    pub(crate) foreign: Arc<BTreeMap<Slot, Time>>,
     pub(crate) seen: store::Vector,
     /// The version that answers of this node carry.
     pub(crate) version: Version,
@@ -146,7 +149,6 @@ impl Fleet {
 
     pub(crate) fn promise(
         &self,
-        slot: Slot,
         owned: Owned,
         name: &str,
         interval: Duration,
@@ -155,10 +157,7 @@ impl Fleet {
         let hash = hash64(name.as_bytes());
         let is_mine = self.name(owned.three[0]) == Some(&self.me);
         let spread = if is_mine { Duration::ZERO } else { SPREAD };
-        let foreign = self.foreign.get(&slot);
-        let since = Time(u64::from(owned.since) * TENTH);
-        let since = foreign.map_or(since, |foreign| since.max(*foreign));
-        let agrees = promised.at >= since + spread || (is_mine && foreign.is_none());
+        let agrees = promised.at >= Time(u64::from(owned.since) * TENTH) + spread;
         let holds = owned.epoch <= promised.epoch && agrees && !promised.except.contains(&hash);
         holds.then_some(promised)
     }
@@ -167,12 +166,6 @@ impl Fleet {
 /// What somebody has written is known to the target's owner after this, a new owner included. Until
 /// then the owner may be promising something else than is shown.
 const SPREAD: Duration = Duration::from_secs(2);
-/// How long it is remembered that somebody else than its owner wrote a target's status: no promise
-/// from before counts for longer.
-pub(crate) fn foreign_for(definition: &Definition) -> Duration {
-    stale_after(definition.interval, definition.timeout) + SPREAD
-}
-
 /// A target that was not checked for so long is stale.
 pub(crate) fn stale_after(interval: Duration, timeout: Duration) -> Duration {
     interval * 2 + timeout + Duration::from_secs(5)
