@@ -703,7 +703,7 @@ impl Cluster {
 
     fn settle_marks(&mut self) {
         let (store, shares, membership) = (&self.store, &self.shares, &self.membership);
-        let is_seen = |version| store.is_satisfied(version);
+        let is_seen = |version| store.has_all_up_to(version);
         let epoch_of = |owner, interval, sum| {
             let name = &membership.member(owner)?.name;
             shares.epoch(name, interval, sum)
