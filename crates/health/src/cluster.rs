@@ -29,7 +29,7 @@ pub(crate) use keys::{
     Kind, StatusEntry, definition_key, kind_of, manifest_key, status_key, unable_key,
 };
 pub(crate) use marks::Marks;
-pub use packet::WIRE;
+pub use packet::{WIRE, contents};
 pub(crate) use packet::{Ask, Mark, Section, Streak, Word};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};

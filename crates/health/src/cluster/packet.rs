@@ -158,6 +158,27 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError
     Ok((sender, sections))
 }
 
+/// What a packet carries, for accounting: each section's kind, and its bytes with their head.
+///
+/// Kinds are `membership`, `store`, `votes` (asked and answered, also whether somebody is there),
+/// `streaks`, `marks` and `other` (of a newer version); what can't be read is left out.
+pub fn contents(packet: &[u8]) -> impl Iterator<Item = (&'static str, usize)> {
+    let mut r = Reader::new(packet.get(HEAD..).unwrap_or_default());
+    std::iter::from_fn(move || {
+        let before = r.left();
+        let (tag, _) = r.field().ok()??;
+        let kind = match tag {
+            1 => "membership",
+            2 => "store",
+            3..=6 => "votes",
+            7 => "streaks",
+            8 => "marks",
+            _ => "other",
+        };
+        Some((kind, before - r.left()))
+    })
+}
+
 fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> {
     Ok(Some(match tag {
         1 => Section::Membership(r.raw(r.left())?.to_vec()),
