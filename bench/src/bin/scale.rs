@@ -19,7 +19,11 @@ struct Arguments {
     #[arg(long, value_delimiter = ',')]
     only: Vec<Part>,
     /// Fleets whose idle traffic is measured: nodes x targets
-    #[arg(long, value_delimiter = ',', default_value = "10x1000,10x100000,100x1000,100x10000,1000x1000,1000x10000")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "10x1000,10x100000,100x1000,100x10000,1000x1000,1000x10000"
+    )]
     idle: Vec<String>,
     /// Fleets that run to the end: nodes x targets
     #[arg(long, value_delimiter = ',', default_value = "100x100000,1000x10000")]
@@ -74,7 +78,9 @@ fn main() -> Result<()> {
 }
 
 fn size(text: &str, arguments: &Arguments) -> Result<Size> {
-    let (nodes, targets) = text.split_once('x').context("nodes x targets, as 10x1000")?;
+    let (nodes, targets) = text
+        .split_once('x')
+        .context("nodes x targets, as 10x1000")?;
     Ok(Size {
         nodes: nodes.parse()?,
         targets: targets.parse()?,
@@ -142,7 +148,10 @@ fn idle(size: Size) -> Result<()> {
     crowd.until(crowd.now() + LISTEN);
     let traffic = crowd.traffic().since(&before);
     row(
-        &format!("idle, {} nodes, {} targets: sent by node", size.nodes, size.targets),
+        &format!(
+            "idle, {} nodes, {} targets: sent by node",
+            size.nodes, size.targets
+        ),
         &format!("≤ {} kB/s", goal_of(size.nodes)),
         &shown(&traffic, size.nodes),
     );
@@ -219,7 +228,10 @@ fn run(size: Size) -> Result<()> {
     row(
         &format!("{name}: a node with {owned} targets dies"),
         "detection + grace + one interval",
-        &format!("longest gap between two checks {:.1} s", figures.gap.as_secs_f64()),
+        &format!(
+            "longest gap between two checks {:.1} s",
+            figures.gap.as_secs_f64()
+        ),
     );
     row(
         &format!("{name}: at the end"),
@@ -235,7 +247,10 @@ fn run(size: Size) -> Result<()> {
         ),
     );
     ensure!(figures.false_alarms == 0, "false alarms");
-    ensure!(look.differing == 0 && crowd.unchecked() == 0, "nodes differ at the end");
+    ensure!(
+        look.differing == 0 && crowd.unchecked() == 0,
+        "nodes differ at the end"
+    );
     Ok(())
 }
 

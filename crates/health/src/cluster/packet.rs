@@ -250,6 +250,28 @@ pub(crate) fn put_mark(w: &mut Writer, mark: &Mark) {
     }
 }
 
+/// Marks in sections of which each fits a datagram, whatever exceptions they list.
+pub(crate) fn marks_in_sections(marks: Vec<Mark>) -> Vec<Section> {
+    let mut sections: Vec<Vec<Mark>> = Vec::new();
+    let mut left = 0;
+    for mark in marks {
+        let mut w = Writer::new();
+        put_mark(&mut w, &mark);
+        let size = w.finish().len();
+        if size > left {
+            sections.push(Vec::new());
+            left = ROOM - SECTION_HEAD;
+        }
+        left -= size;
+        let last = sections.last_mut().expect("one was just begun");
+        last.push(mark);
+    }
+    sections.into_iter().map(Section::Marks).collect()
+}
+
+/// A section's tag and length.
+const SECTION_HEAD: usize = 3;
+
 fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
     let owner = NodeId(fixed(r)?);
     let interval = Duration::from_millis(r.number()?);
@@ -274,3 +296,58 @@ fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
 
 /// Older marks are as old as this.
 const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(exceptions: u64) -> Mark {
+        Mark {
+            owner: NodeId(1),
+            interval: Duration::from_secs(86_400),
+            age: Duration::from_secs(86_400),
+            view: 3,
+            version: Version::default(),
+            except: (0..exceptions).collect(),
+        }
+    }
+
+    #[test]
+    fn every_section_of_marks_fits_a_datagram_and_holds_them_all() {
+        for exceptions in [0, 1, 5, EXCEPTIONS_MAX as u64] {
+            let sections = marks_in_sections(vec![mark(exceptions); 100]);
+            let mut count = 0;
+            for section in sections {
+                let packet = pack(NodeId(2), &section.encode());
+                assert!(packet.len() <= DATAGRAM_MAX, "{}", packet.len());
+                let (_, back) = unpack(&packet).unwrap();
+                assert_eq!(back, [section.clone()]);
+                let Section::Marks(marks) = section else {
+                    panic!("{section:?}");
+                };
+                count += marks.len();
+            }
+            assert_eq!(count, 100, "{exceptions} exceptions each");
+        }
+        assert_eq!(marks_in_sections(Vec::new()), []);
+    }
+
+    #[test]
+    fn what_a_packet_carries_adds_up_to_its_length_without_the_head() {
+        let sections = [
+            Section::Membership(vec![1; 200]),
+            Section::Call,
+            Section::Store(vec![2; 5]),
+            Section::Marks(vec![mark(2)]),
+        ];
+        let bytes: Vec<u8> = sections.iter().flat_map(Section::encode).collect();
+        let packet = pack(NodeId(2), &bytes);
+        let kinds: Vec<(&str, usize)> = contents(&packet).collect();
+        let names: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(names, ["membership", "votes", "store", "marks"]);
+        let total: usize = kinds.iter().map(|(_, bytes)| bytes).sum();
+        assert_eq!(total, packet.len() - HEAD);
+        assert_eq!(contents(&packet[..packet.len() - 1]).count(), 3);
+        assert_eq!(contents(&[]).count(), 0);
+    }
+}

@@ -16,6 +16,7 @@ use crate::definition::Definition;
 use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
 use crate::status::Status;
+use crate::view::Source;
 
 /// How often slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
@@ -48,12 +49,13 @@ pub(super) struct Joined {
     pub(super) unable: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Targets given to the next in order, until when.
     pub(super) yielded: BTreeMap<Arc<str>, Time>,
-    /// What the config file says, until it is this node's turn to write it.
+    /// What the config file says by name, until it is this node's turn to write it.
     pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
-    /// What the config file said last: its sum, and all of it.
+    /// What the config file said last: its sum, and all of it by name.
     pub(super) file: Option<(u64, Vec<Arc<Definition>>)>,
-    /// Since when the present revision lacks entries that this node could write.
-    pub(super) mend_at: Option<Time>,
+    /// When this node writes entries that the present revision lacks, unless what is here adds up
+    /// to something else by then.
+    pub(super) mend_at: Option<(Time, u64)>,
     /// Requests that wait for a second disk.
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
@@ -124,6 +126,26 @@ impl Joined {
         own.into_iter().chain(rooms).flatten().min()
     }
 
+    /// The names of all entries of the file, as the store holds them. O(n) in all that it holds.
+    pub(super) fn names_in_file(&self) -> impl Iterator<Item = Arc<str>> {
+        let of_file = |key: &[u8]| match kind_of(key) {
+            Some(Kind::Definition(Source::File, name)) => Some(name),
+            _ => None,
+        };
+        let held = self.cluster.store.iter();
+        let live = held.filter(|(_, held)| held.value.is_some());
+        live.filter_map(move |(key, _)| of_file(key))
+    }
+
+    /// This very definition as the config file of this node has it.
+    pub(super) fn in_file(&self, definition: &Definition) -> Option<Arc<Definition>> {
+        let waits = self.to_load.as_ref().map(|(_, file)| file);
+        let file = waits.or(self.file.as_ref().map(|(_, file)| file))?;
+        let at = file.binary_search_by(|one| one.name.cmp(&definition.name));
+        let found = &file[at.ok()?];
+        (**found == *definition).then(|| Arc::clone(found))
+    }
+
     /// A member's place in the list of names.
     pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
         if let Some(&place) = self.places.get(name) {
@@ -169,6 +191,7 @@ impl Joined {
             is_ready: self.cluster.is_ready(),
             names: Arc::clone(&self.names),
             promised,
+            spacing: self.cluster.spacing(),
             seen: self.cluster.store.vector(),
             version: self.cluster.store.version().unwrap_or_default(),
         }

@@ -234,7 +234,10 @@ impl Crowd {
         });
         let mean = |bytes: usize| bytes as f64 / file.len() as f64;
         let encoded = file.iter().map(|d| health::encode_definition(d).len());
-        (mean(encoded.sum()), mean(file.iter().map(|d| held(d)).sum()))
+        (
+            mean(encoded.sum()),
+            mean(file.iter().map(|d| held(d)).sum()),
+        )
     }
 
     /// Looks at everything that every node shows.
@@ -391,7 +394,10 @@ mod tests {
         let figures = crowd.figures();
         assert_eq!((figures.false_alarms, crowd.unchecked()), (0, 0));
         assert_eq!(figures.pairs_down, 4);
-        assert!(figures.gap > SECOND * 2 && figures.gap < SECOND * 9, "{figures:?}");
+        assert!(
+            figures.gap > SECOND * 2 && figures.gap < SECOND * 9,
+            "{figures:?}"
+        );
         let look = crowd.look();
         assert_eq!((look.nodes, look.differing, look.stale), (4, 0, 0));
     }
