@@ -13,6 +13,7 @@ mod packet;
 mod peers;
 mod revision;
 mod rounds;
+mod shares;
 mod votes;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -34,6 +35,7 @@ pub use packet::{WIRE, contents};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
+pub(crate) use shares::Shares;
 pub use votes::Vote;
 pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
 
@@ -76,6 +78,8 @@ pub(crate) enum Effect {
     Suspect(Arc<str>, bool),
     /// Who is a member, or what is known of them, has changed.
     Members,
+    /// An owner has promised something newer.
+    Marks,
     /// This node may own targets from now on.
     Ready,
     /// Another live node has this name; this one must end.
@@ -153,6 +157,7 @@ pub(crate) struct Cluster {
     pub(crate) ownership: Ownership,
     pub(crate) marks: Marks,
     pub(crate) rounds: Rounds,
+    pub(crate) shares: Shares,
     pub(crate) cases: Cases,
     pub(crate) quorum: Quorum,
     pub(crate) catalog: Catalog,
@@ -200,6 +205,7 @@ impl Cluster {
             ownership: Ownership::new(),
             marks: Marks::default(),
             rounds: Rounds::default(),
+            shares: Shares::default(),
             cases: Cases::default(),
             quorum: Quorum::default(),
             catalog: Catalog::default(),
@@ -522,6 +528,7 @@ impl Cluster {
         self.now = now;
         self.drain();
         self.count_members();
+        self.effects.push_back(Effect::Members);
         !ids.is_empty() || remembered
     }
 
@@ -667,9 +674,6 @@ impl Cluster {
 
     fn own(&mut self, input: ownership::Input) {
         self.ownership.handle(self.now, input);
-        let view = peers::view_of(self.ownership.members());
-        self.marks.turn(view);
-        self.settle_marks();
     }
 
     /// Tells the quorum and the store who counts.
@@ -715,9 +719,14 @@ impl Cluster {
     }
 
     fn settle_marks(&mut self) {
-        let store = &self.store;
-        if self.marks.settle(|version| store.is_satisfied(version)) {
-            self.effects.push_back(Effect::Members);
+        let (store, shares, membership) = (&self.store, &self.shares, &self.membership);
+        let is_seen = |version| store.is_satisfied(version);
+        let epoch_of = |owner, interval, sum| {
+            let name = &membership.member(owner)?.name;
+            shares.epoch(name, interval, sum)
+        };
+        if self.marks.settle(is_seen, epoch_of) {
+            self.effects.push_back(Effect::Marks);
         }
     }
 
@@ -766,16 +775,26 @@ impl Cluster {
     }
 
     /// This node's own marks, as it promises them now.
-    pub(crate) fn promise(&mut self, now: Time, marks: Vec<(Duration, Time, Vec<u64>)>) {
+    pub(crate) fn promise(&mut self, now: Time, marks: Vec<Promise>) {
         let version = self.store.version().unwrap_or_default();
-        let view = self.marks.view();
         let spacing = self.spacing();
-        for (interval, at, except) in marks {
+        for Promise {
+            interval,
+            at,
+            total,
+            except,
+        } in marks
+        {
+            let (count, sum) = self.shares.of(&self.name, interval);
+            if count != total {
+                // It is between two owners' beliefs of itself; the next one will do.
+                continue;
+            }
             let mark = Mark {
                 owner: self.me,
                 interval,
                 age: now.since(at),
-                view,
+                sum,
                 version,
                 except,
             };
@@ -783,6 +802,18 @@ impl Cluster {
         }
         self.settle_marks();
     }
+}
+
+/// What an owner may say of all its targets of one interval.
+#[derive(Clone, Debug)]
+pub(crate) struct Promise {
+    pub(crate) interval: Duration,
+    /// All were checked at or after this, and are at rest.
+    pub(crate) at: Time,
+    /// How many they are, exceptions included.
+    pub(crate) total: usize,
+    /// Those of which it does not hold, by the hashes of their names.
+    pub(crate) except: Vec<u64>,
 }
 
 /// Among so many others, an owner tells all of them.

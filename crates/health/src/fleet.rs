@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Time, Version, hash64};
+use base::{Duration, NodeId, Slot, Time, Version, hash64};
 
 use crate::cluster::Vote;
+use crate::definition::Definition;
 
 /// One member as readers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Fleet {
     pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
     /// How far apart owners offer their marks; zero in a fleet of up to a hundred marks.
     pub(crate) spacing: Duration,
+    /// Targets whose status somebody else than their owner wrote last, since when that is known.
+    pub(crate) foreign: Arc<BTreeMap<Slot, Time>>,
     pub(crate) seen: store::Vector,
     /// The version that answers of this node carry.
     pub(crate) version: Version,
@@ -135,14 +138,29 @@ impl Fleet {
 
     pub(crate) fn promise(
         &self,
+        slot: Slot,
         owned: Owned,
         name: &str,
         interval: Duration,
     ) -> Option<&Promised> {
         let promised = self.promised.get(&(owned.three[0], interval))?;
         let hash = hash64(name.as_bytes());
-        (owned.epoch <= promised.epoch && !promised.except.contains(&hash)).then_some(promised)
+        let is_mine = self.name(owned.three[0]) == Some(&self.me);
+        let spread = if is_mine { Duration::ZERO } else { SPREAD };
+        let foreign = self.foreign.get(&slot);
+        let agrees = foreign.is_none_or(|since| promised.at >= *since + spread);
+        let holds = owned.epoch <= promised.epoch && agrees && !promised.except.contains(&hash);
+        holds.then_some(promised)
     }
+}
+
+/// What somebody has written is known to the target's owner after this. Until then the owner may
+/// be promising something else than is shown.
+const SPREAD: Duration = Duration::from_secs(2);
+/// How long it is remembered that somebody else than its owner wrote a target's status: no promise
+/// from before counts for longer.
+pub(crate) fn foreign_for(definition: &Definition) -> Duration {
+    stale_after(definition.interval, definition.timeout) + SPREAD
 }
 
 /// A target that was not checked for so long is stale.

@@ -1,7 +1,7 @@
 //! What other owners promise: their marks as they came, the newest of each owner and interval.
 //!
-//! A mark counts once this node has all that the owner had written by then, and once it knows the
-//! members as the owner saw them; until then it waits, and the older one stays. Ages add up along
+//! A mark counts once this node has all that the owner had written by then, and holds of the
+//! targets that both believe to be the owner's; until then it waits, and the older one stays. Ages add up along
 //! the way, so that no two clocks are compared (design.md, "Freshness and coverage").
 //! Does not know targets or the wire.
 
@@ -11,8 +11,6 @@ use base::{Duration, NodeId, Time, Version};
 
 use super::packet::Mark;
 
-/// How many views of the members are remembered.
-const VIEWS: usize = 8;
 /// Owners and intervals that are remembered at most; more are counted and dropped.
 const MARKS_MAX: usize = 16_384;
 
@@ -29,7 +27,8 @@ pub(crate) struct Held {
 #[derive(Clone, Debug)]
 struct Waiting {
     at: Time,
-    view: u64,
+    /// Of all targets of this owner and interval.
+    sum: u64,
     version: Version,
     except: Vec<u64>,
     /// How often it was passed on.
@@ -46,51 +45,18 @@ pub(crate) type Place = (NodeId, Duration);
 pub(crate) struct Marks {
     newest: BTreeMap<Place, Waiting>,
     held: BTreeMap<Place, Held>,
+    /// Those that began to count since they were last asked for.
+    fresh: BTreeSet<Place>,
     /// Those that do not count yet.
     unsettled: BTreeSet<Place>,
     /// What is to be passed on, in turn.
     queue: VecDeque<Place>,
     /// When this node's own were last offered to others.
     offered: BTreeMap<Duration, Time>,
-    /// The last views of the members, with the epoch that each began.
-    views: VecDeque<(u32, u64)>,
-    epoch: u32,
     dropped: u64,
 }
 
 impl Marks {
-    /// The members are others now.
-    pub(crate) fn turn(&mut self, view: u64) -> u32 {
-        if self.views.back().is_none_or(|(_, last)| *last != view) {
-            self.epoch += 1;
-            self.views.push_back((self.epoch, view));
-            if self.views.len() > VIEWS {
-                self.views.pop_front();
-            }
-        }
-        self.epoch
-    }
-
-    /// The members are the same, but not who owns what: what was promised until now does not hold
-    /// for the targets that have moved.
-    pub(crate) fn renew(&mut self) -> u32 {
-        if let Some((epoch, _)) = self.views.back_mut() {
-            self.epoch += 1;
-            *epoch = self.epoch;
-        }
-        self.epoch
-    }
-
-    /// The epoch that is.
-    pub(crate) const fn epoch(&self) -> u32 {
-        self.epoch
-    }
-
-    /// The members as this node sees them.
-    pub(crate) fn view(&self) -> u64 {
-        self.views.back().map_or(0, |(_, view)| *view)
-    }
-
     /// How many were dropped for want of room.
     pub(crate) const fn dropped(&self) -> u64 {
         self.dropped
@@ -153,7 +119,7 @@ impl Marks {
         // The same mark over another way comes back a little older or younger.
         let slack = Duration::from_millis(2);
         let known = self.newest.get(&place);
-        if known.is_some_and(|known| at <= known.at + slack && known.view == mark.view) {
+        if known.is_some_and(|known| at <= known.at + slack && known.sum == mark.sum) {
             return false;
         }
         if known.is_some_and(|known| at < known.at) {
@@ -165,7 +131,7 @@ impl Marks {
         }
         let waiting = Waiting {
             at,
-            view: mark.view,
+            sum: mark.sum,
             version: mark.version,
             except: mark.except,
             sent: 0,
@@ -176,20 +142,25 @@ impl Marks {
         true
     }
 
-    /// Lets those count whose time has come; whether any did.
-    pub(crate) fn settle(&mut self, is_seen: impl Fn(Version) -> bool) -> bool {
+    /// Lets those count whose time has come; whether any did. `epoch_of` tells since when a sum is
+    /// what this node believes of an owner's targets.
+    pub(crate) fn settle(
+        &mut self,
+        is_seen: impl Fn(Version) -> bool,
+        epoch_of: impl Fn(NodeId, Duration, u64) -> Option<u32>,
+    ) -> bool {
         let mut any = false;
         let places: Vec<Place> = self.unsettled.iter().copied().collect();
         for place in &places {
             let waiting = self.newest.get_mut(place).expect("it was heard");
-            let known = self.views.iter().rev().find(|(_, v)| *v == waiting.view);
-            let Some(&(epoch, _)) = known else {
+            let Some(epoch) = epoch_of(place.0, place.1, waiting.sum) else {
                 continue;
             };
             if waiting.version.seq > 0 && !is_seen(waiting.version) {
                 continue;
             }
             self.unsettled.remove(place);
+            self.fresh.insert(*place);
             any = true;
             let held = Held {
                 at: waiting.at,
@@ -206,6 +177,12 @@ impl Marks {
         self.newest.retain(|(of, _), _| *of != owner);
         self.held.retain(|(of, _), _| *of != owner);
         self.unsettled.retain(|(of, _)| *of != owner);
+    }
+
+    /// Those that began to count since the last call.
+    pub(crate) fn fresh(&mut self) -> impl Iterator<Item = (Place, &Held)> {
+        let fresh = std::mem::take(&mut self.fresh).into_iter();
+        fresh.filter_map(|place| Some((place, self.held.get(&place)?)))
     }
 
     /// All that count.
@@ -230,7 +207,7 @@ impl Marks {
                 owner: place.0,
                 interval: place.1,
                 age: now.since(waiting.at),
-                view: waiting.view,
+                sum: waiting.sum,
                 version: waiting.version,
                 except: waiting.except.clone(),
             });
@@ -251,12 +228,12 @@ mod tests {
 
     const OWNER: NodeId = NodeId(7);
 
-    fn mark(age_ms: u64, view: u64, seq: u64) -> Mark {
+    fn mark(age_ms: u64, sum: u64, seq: u64) -> Mark {
         Mark {
             owner: OWNER,
             interval: SECOND,
             age: Duration::from_millis(age_ms),
-            view,
+            sum,
             version: Version {
                 origin: Origin(1),
                 seq,
@@ -269,66 +246,51 @@ mod tests {
         marks.held().next().map(|(_, held)| (held.at, held.epoch))
     }
 
+    /// Sums below 10 are what this node believes, each since the epoch of its own number.
+    fn believed(_: NodeId, _: Duration, sum: u64) -> Option<u32> {
+        u32::try_from(sum).ok().filter(|sum| *sum < 10)
+    }
+
     #[test]
     fn a_mark_waits_for_what_its_owner_had_written() {
         let mut marks = Marks::default();
-        marks.turn(1);
         marks.hear(Time(5_000_000), mark(1_000, 1, 9));
-        assert!(!marks.settle(|version| version.seq < 9));
+        assert!(!marks.settle(|version| version.seq < 9, believed));
         assert_eq!(held(&marks), None);
-        assert!(marks.settle(|version| version.seq <= 9));
+        assert!(marks.settle(|version| version.seq <= 9, believed));
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
     }
 
     #[test]
-    fn a_mark_from_before_a_renewal_does_not_count_for_what_has_moved() {
+    fn a_mark_of_other_targets_waits_until_they_are_known() {
         let mut marks = Marks::default();
-        marks.turn(1);
         marks.hear(Time(5_000_000), mark(1_000, 1, 0));
-        marks.settle(|_| true);
-        let moved = marks.renew();
-        assert!(held(&marks).is_some_and(|(_, epoch)| epoch < moved));
-        marks.hear(Time(6_000_000), mark(1_000, 1, 0));
-        marks.settle(|_| true);
-        assert_eq!(held(&marks), Some((Time(5_000_000), moved)));
+        assert!(marks.settle(|_| true, believed));
+        marks.hear(Time(6_000_000), mark(1_000, 77, 0));
+        assert!(!marks.settle(|_| true, believed), "other targets");
+        assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
+        assert!(marks.settle(|_| true, |_, _, sum| (sum == 77).then_some(8)));
+        assert_eq!(held(&marks), Some((Time(5_000_000), 8)));
     }
 
     #[test]
     fn a_mark_from_before_this_process_began_is_not_taken_for_a_younger_one() {
         let mut marks = Marks::default();
-        marks.turn(1);
         marks.hear(Time(500_000), mark(1_000, 1, 0));
-        marks.settle(|_| true);
+        marks.settle(|_| true, believed);
         assert_eq!(held(&marks), None);
-    }
-
-    #[test]
-    fn a_mark_of_an_older_view_holds_only_for_who_had_the_target_then() {
-        let mut marks = Marks::default();
-        marks.turn(1);
-        marks.turn(2);
-        marks.hear(Time(5_000_000), mark(0, 1, 0));
-        marks.settle(|_| true);
-        assert_eq!(held(&marks), Some((Time(5_000_000), 1)));
-        marks.hear(Time(6_000_000), mark(0, 3, 0));
-        assert!(!marks.settle(|_| true), "a view that nobody here knows");
-        marks.turn(3);
-        assert!(marks.settle(|_| true));
-        assert_eq!(held(&marks), Some((Time(6_000_000), 3)));
     }
 
     #[test]
     fn ages_add_up_along_the_way_and_an_older_mark_changes_nothing() {
         let (mut a, mut b) = (Marks::default(), Marks::default());
-        a.turn(1);
-        b.turn(1);
         a.hear(Time(10_000_000), mark(300, 1, 0));
         let relayed = a.news(Time(10_500_000), 1, 9).remove(0);
         assert_eq!(relayed.age, Duration::from_millis(800));
         assert_eq!(a.news(Time(10_600_000), 1, 9), []);
         b.hear(Time(77_000_000), relayed);
         b.hear(Time(77_100_000), mark(5_000, 1, 0));
-        b.settle(|_| true);
+        b.settle(|_| true, believed);
         assert_eq!(held(&b), Some((Time(76_200_000), 1)));
     }
 
@@ -384,7 +346,7 @@ mod tests {
             let now = Time(second * 1_000_000);
             let spacing = marks.spacing(None);
             marks.offer(now, mark(0, 1, 0), spacing);
-            marks.settle(|_| true);
+            marks.settle(|_| true, believed);
             let news = marks.news(now, 1, 9);
             offers.extend(news.iter().map(|mark| (second, mark.age.as_secs())));
         }

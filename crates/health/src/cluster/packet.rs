@@ -77,8 +77,8 @@ pub(crate) struct Mark {
     pub(crate) interval: Duration,
     /// How long ago that moment is, relays included.
     pub(crate) age: Duration,
-    /// The members as the owner saw them: another view means other targets.
-    pub(crate) view: u64,
+    /// The sum of the targets of which it holds, by their names.
+    pub(crate) sum: u64,
     /// Everything that the owner had written by then.
     pub(crate) version: Version,
     /// Targets (their names' hashes) of which it does not hold.
@@ -241,7 +241,7 @@ pub(crate) fn put_mark(w: &mut Writer, mark: &Mark) {
     w.raw(&mark.owner.0.to_le_bytes());
     w.number(crate::clock::micros(mark.interval) / 1_000);
     w.number(crate::clock::micros(mark.age) / 1_000);
-    w.raw(&mark.view.to_le_bytes());
+    w.raw(&mark.sum.to_le_bytes());
     w.raw(&mark.version.origin.0.to_le_bytes());
     w.number(mark.version.seq);
     w.number(mark.except.len() as u64);
@@ -276,7 +276,7 @@ fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
     let owner = NodeId(fixed(r)?);
     let interval = Duration::from_millis(r.number()?);
     let age = Duration::from_millis(r.number()?.min(AGE_MAX_MS));
-    let view = fixed(r)?;
+    let sum = fixed(r)?;
     let origin = Origin(fixed(r)?);
     let seq = r.number()?;
     let count = r.number()?;
@@ -288,7 +288,7 @@ fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
         owner,
         interval,
         age,
-        view,
+        sum,
         version: Version { origin, seq },
         except,
     })
@@ -306,7 +306,7 @@ mod tests {
             owner: NodeId(1),
             interval: Duration::from_secs(86_400),
             age: Duration::from_secs(86_400),
-            view: 3,
+            sum: 3,
             version: Version::default(),
             except: (0..exceptions).collect(),
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::wire::{DecodeError, Reader, Writer};
-use base::{Duration, NodeId, Time, hash64};
+use base::{Duration, NodeId, Time};
 use membership::{Incarnation, Member, Membership, State};
 
 /// What the disk remembers of the members.
@@ -250,18 +250,6 @@ const fn is_living(state: State) -> bool {
     matches!(state, State::Alive | State::Suspect)
 }
 
-/// A name for the set of owners, equal on nodes that see the same.
-pub(super) fn view_of<'a>(members: impl Iterator<Item = &'a ownership::Member>) -> u64 {
-    let mut w = Writer::new();
-    for member in members {
-        w.bytes(member.name.as_bytes());
-        w.bytes(member.zone.as_bytes());
-        w.number(u64::from(member.weight));
-        w.number(member.standing as u64);
-    }
-    hash64(&w.finish())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,27 +298,5 @@ mod tests {
         assert!(peers.is_succeeded(&member(7, State::Dead, 10)));
         let gone = peers.changed(Time(4), &member(8, State::Dead, 20));
         assert_eq!((gone.bearer, gone.is_other), (None, true));
-    }
-
-    #[test]
-    fn views_differ_in_names_zones_weights_and_standing() {
-        let plain = ownership::Member::new("a");
-        let of = |member: &ownership::Member| view_of([member].into_iter());
-        let mut others = vec![ownership::Member::new("b")];
-        others.push(ownership::Member {
-            weight: 2,
-            ..plain.clone()
-        });
-        others.push(ownership::Member {
-            zone: "z".into(),
-            ..plain.clone()
-        });
-        others.push(ownership::Member {
-            standing: ownership::Standing::Draining,
-            ..plain.clone()
-        });
-        for other in &others {
-            assert_ne!(of(&plain), of(other), "{other:?}");
-        }
     }
 }

@@ -134,11 +134,19 @@ impl Rounds {
         class.complete(now);
     }
 
-    /// Every interval's mark with its exceptions.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = (Duration, Time, &BTreeSet<Slot>)> {
+    /// Every interval's mark: of how many targets it holds, and those it does not hold of.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (Duration, Time, usize, &BTreeSet<Slot>)> {
         let few = |class: &&Class| class.behind.len() <= EXCEPTIONS_MAX;
         let marked = self.classes.iter().filter(move |(_, class)| few(class));
-        marked.filter_map(|(interval, class)| Some((*interval, class.mark?, &class.behind)))
+        marked.filter_map(|(interval, class)| {
+            Some((*interval, class.mark?, class.total, &class.behind))
+        })
+    }
+
+    /// What was known of a target does not hold any more: its next rest counts, none before.
+    pub(crate) fn unsettle(&mut self, now: Time, slot: Slot, interval: Duration, stamp: Stamp) {
+        self.leave(now, slot, interval, stamp);
+        self.join(now, slot, interval);
     }
 }
 
@@ -167,7 +175,7 @@ mod tests {
     }
 
     fn mark(rounds: &Rounds) -> Option<(Time, usize)> {
-        let (_, mark, behind) = rounds.marks().next()?;
+        let (_, mark, _, behind) = rounds.marks().next()?;
         Some((mark, behind.len()))
     }
 
@@ -231,7 +239,7 @@ mod tests {
                         }
                     }
                 }
-                for (_, mark, behind) in rounds.marks() {
+                for (_, mark, _, behind) in rounds.marks() {
                     for (slot, (_, last)) in &slots {
                         let held = behind.contains(slot) || *last >= Some(mark);
                         assert!(held, "seed {seed}: {slot:?} {last:?} {mark:?}");

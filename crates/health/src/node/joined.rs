@@ -13,7 +13,7 @@ use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
 use super::{Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
 use crate::definition::Definition;
-use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
+use crate::fleet::{Fleet, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
 use crate::status::Status;
 use crate::view::Source;
@@ -60,9 +60,8 @@ pub(super) struct Joined {
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
     pub(super) orphans: BTreeMap<Arc<str>, Time>,
-    /// Names by place, and places by name.
-    names: Arc<Vec<Arc<str>>>,
-    places: BTreeMap<Arc<str>, u16>,
+    /// Targets whose status somebody else than their owner wrote last, since when that is known.
+    pub(super) foreign: Arc<BTreeMap<Slot, Time>>,
     pub(super) owned: Vec<Owned>,
     /// The store's marks of the batches that the disk has not confirmed.
     at_disk: VecDeque<(Batch, store::Mark)>,
@@ -70,6 +69,12 @@ pub(super) struct Joined {
     leaving: Option<Time>,
     has_left: bool,
     is_fleet_old: bool,
+    /// The parts of the fleet that are not made anew each time, and whether they must be.
+    are_seats_old: bool,
+    seats: Vec<Seat>,
+    promised: BTreeMap<(u16, Duration), Promised>,
+    /// Who is to be remembered over a restart has changed.
+    is_memory_old: bool,
     fleet_at: Time,
     beat_at: Time,
     remembered: Vec<u8>,
@@ -96,14 +101,17 @@ impl Joined {
             mend_at: None,
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            names: Arc::default(),
-            places: BTreeMap::new(),
+            foreign: Arc::default(),
             owned: Vec::new(),
             at_disk: VecDeque::new(),
             mark: None,
             leaving: None,
             has_left: false,
             is_fleet_old: true,
+            are_seats_old: true,
+            seats: Vec::new(),
+            promised: BTreeMap::new(),
+            is_memory_old: true,
             fleet_at: Time::ZERO,
             beat_at: Time::ZERO,
             remembered: Vec::new(),
@@ -148,15 +156,7 @@ impl Joined {
 
     /// A member's place in the list of names.
     pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
-        if let Some(&place) = self.places.get(name) {
-            return place;
-        }
-        let Ok(place) = u16::try_from(self.names.len()) else {
-            return NOBODY;
-        };
-        Arc::make_mut(&mut self.names).push(Arc::clone(name));
-        self.places.insert(Arc::clone(name), place);
-        place
+        self.cluster.shares.place(name)
     }
 
     pub(super) fn owned_mut(&mut self, slot: Slot) -> &mut Owned {
@@ -167,15 +167,16 @@ impl Joined {
     }
 
     fn fleet(&mut self) -> Fleet {
-        let seats: Vec<Seat> = self.cluster.seats();
-        let held: Vec<_> = self
-            .cluster
-            .marks
-            .held()
-            .map(|(&(owner, interval), held)| (owner, interval, held.clone()))
-            .collect();
-        let mut promised = BTreeMap::new();
-        for (owner, interval, held) in held {
+        let mut news = Vec::new();
+        if std::mem::take(&mut self.are_seats_old) {
+            self.seats = self.cluster.seats();
+            self.promised.clear();
+            let held = self.cluster.marks.held();
+            news.extend(held.map(|(place, held)| (*place, held.clone())));
+        }
+        let fresh = self.cluster.marks.fresh();
+        news.extend(fresh.map(|(place, held)| (place, held.clone())));
+        for ((owner, interval), held) in news {
             let name = self.cluster.name_of(owner);
             let place = self.place(&name);
             let promise = Promised {
@@ -183,14 +184,19 @@ impl Joined {
                 epoch: held.epoch,
                 except: held.except,
             };
-            promised.insert((place, interval), promise);
+            // Of two lives of one name the newer word counts.
+            let known = self.promised.get(&(place, interval));
+            if known.is_none_or(|known| known.at <= promise.at) {
+                self.promised.insert((place, interval), promise);
+            }
         }
         Fleet {
             me: Arc::clone(&self.cluster.name),
-            members: seats,
+            members: self.seats.clone(),
             is_ready: self.cluster.is_ready(),
-            names: Arc::clone(&self.names),
-            promised,
+            names: Arc::clone(self.cluster.shares.names()),
+            foreign: Arc::clone(&self.foreign),
+            promised: self.promised.clone(),
             spacing: self.cluster.spacing(),
             seen: self.cluster.store.vector(),
             version: self.cluster.store.version().unwrap_or_default(),
@@ -300,14 +306,22 @@ impl Node {
     fn carry(&mut self, effect: Effect) {
         match effect {
             Effect::Persist(mark, records) => self.persist(mark, records),
-            Effect::Owners(change) => self.owners_changed(&change),
+            Effect::Owners(change) => {
+                self.seats_are_old();
+                self.owners_changed(&change);
+            }
             Effect::Stored(key) => self.stored(&key),
             Effect::Confirmed(version) => self.confirmed(version),
             Effect::Ask(from, ask) => self.asked(from, ask),
             Effect::Streak(streak) => self.hear_streak(streak),
             Effect::Seated(name) => self.seated(&name),
             Effect::Suspect(name, is_suspect) => self.suspect(&name, is_suspect),
-            Effect::Members => self.fleet_is_old(),
+            Effect::Members => {
+                self.seats_are_old();
+                self.fleet_is_old();
+                self.joined.as_mut().expect("it spoke").is_memory_old = true;
+            }
+            Effect::Marks => self.fleet_is_old(),
             Effect::Ready => self.ready(),
             Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
             Effect::Left => {
@@ -316,6 +330,10 @@ impl Node {
             }
             Effect::Notice(notice) => self.outputs.push_back(Output::Notice(notice)),
         }
+    }
+
+    fn seats_are_old(&mut self) {
+        self.joined.as_mut().expect("it spoke").are_seats_old = true;
     }
 
     pub(super) fn fleet_is_old(&mut self) {
@@ -388,6 +406,7 @@ impl Node {
         self.promise();
         self.yield_no_longer();
         self.sweep_statuses();
+        self.forget_the_foreign();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let late: Vec<Version> = joined
             .acks
@@ -395,11 +414,13 @@ impl Node {
             .filter(|(_, (until, ..))| *until <= now)
             .map(|(version, _)| *version)
             .collect();
-        let remembered = joined.cluster.remembered();
-        if remembered != joined.remembered {
-            joined.remembered.clone_from(&remembered);
-            let write = Write::Set(Key::Members, remembered);
-            self.staging.open.writes.push(write);
+        if std::mem::take(&mut joined.is_memory_old) {
+            let remembered = joined.cluster.remembered();
+            if remembered != joined.remembered {
+                joined.remembered.clone_from(&remembered);
+                let write = Write::Set(Key::Members, remembered);
+                self.staging.open.writes.push(write);
+            }
         }
         for version in late {
             self.confirmed(version);

@@ -10,7 +10,7 @@ use base::{Duration, Slot, Time};
 use ownership::Change;
 
 use super::{Hot, Mutation, Node, Role};
-use crate::cluster::{Stamp, Streak, unable_key};
+use crate::cluster::{Promise, Stamp, Streak, unable_key};
 use crate::fleet::{NOBODY, Owned};
 use crate::input::Output;
 use crate::status::State;
@@ -31,18 +31,11 @@ impl Node {
         for (place, name) in three.iter_mut().zip(&change.after) {
             *place = joined.place(name);
         }
-        let epoch = joined.cluster.marks.epoch();
         let owned = joined.owned_mut(slot);
-        let epoch = if owned.three[0] == three[0] && change.before.first() == change.after.first() {
-            owned.epoch
-        } else {
-            epoch
-        };
-        *owned = Owned { three, epoch };
-        self.staging
-            .open
-            .owners
-            .push((slot, Owned { three, epoch }));
+        owned.three = three;
+        let owned = *owned;
+        self.staging.open.owners.push((slot, owned));
+        self.count_share(slot);
         if is_live {
             self.take_or_give(slot);
         }
@@ -145,16 +138,33 @@ impl Node {
         }
     }
 
-    /// A target is asked at other times than before: no promise of anybody covers it yet.
-    pub(super) fn unpromised(&mut self, slot: Slot) {
-        let Some(joined) = &mut self.joined else {
+    /// Who has this target at which interval, as this node believes, is counted; a mark that does
+    /// not know it so holds not of it.
+    pub(super) fn count_share(&mut self, slot: Slot) {
+        let now = self.now;
+        let (Some(joined), Some(Some(row))) = (&mut self.joined, self.rows.get(slot.index()))
+        else {
             return;
         };
-        let epoch = joined.cluster.marks.renew();
-        let owned = joined.owned_mut(slot);
-        owned.epoch = epoch;
-        let owned = *owned;
-        self.staging.open.owners.push((slot, owned));
+        let place = joined.owned_mut(slot).three[0];
+        let definition = &row.definition;
+        let of = (!definition.paused).then_some((place, definition.interval));
+        let shares = &mut joined.cluster.shares;
+        if let Some(epoch) = shares.count(now, slot, &definition.name, of) {
+            let owned = joined.owned_mut(slot);
+            owned.epoch = epoch;
+            let owned = *owned;
+            self.staging.open.owners.push((slot, owned));
+        }
+    }
+
+    /// A target is gone: it is nobody's share.
+    pub(super) fn leave_share(&mut self, slot: Slot) {
+        let now = self.now;
+        let name = Arc::clone(&self.row(slot).definition.name);
+        if let Some(joined) = &mut self.joined {
+            joined.cluster.shares.count(now, slot, &name, None);
+        }
     }
 
     /// An owner's target was defined anew: what it promised of it begins anew.
@@ -209,6 +219,8 @@ impl Node {
         }
         if was == Role::Owner {
             self.disown(slot);
+        } else {
+            self.drop_case(slot);
         }
         let definition = Arc::clone(&self.row(slot).definition);
         self.leave_beat(slot, &definition);
@@ -314,7 +326,6 @@ impl Node {
             joined.unable.remove(target);
         }
         if let Some(slot) = self.catalogue.get(target).map(|entry| entry.slot) {
-            joined.cluster.marks.renew();
             let input = ownership::Input::Unable(slot, Arc::clone(node), is_unable);
             joined.cluster.own_target(now, input);
         }
@@ -342,7 +353,6 @@ impl Node {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let key = ownership::KeyHash::of(name);
         let cluster = &mut joined.cluster;
-        cluster.marks.renew();
         cluster.own_target(now, ownership::Input::Defined(slot, key));
         for node in joined.unable.get(name).into_iter().flatten() {
             let unable = ownership::Input::Unable(slot, Arc::clone(node), true);
@@ -399,23 +409,22 @@ impl Node {
     pub(super) fn promise(&mut self) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("only a joined node comes here");
-        let marks: Vec<_> = joined
-            .cluster
-            .rounds
-            .marks()
-            .map(|(interval, at, behind)| {
-                (interval, at, behind.iter().copied().collect::<Vec<_>>())
-            })
-            .collect();
+        if !joined.cluster.is_ready() {
+            return;
+        }
         let rows = &self.rows;
-        let name_of = |slot: Slot| {
+        let name_of = |slot: &Slot| {
             let row = rows[slot.index()].as_ref().expect("a live slot has a row");
             base::hash64(row.name().as_bytes())
         };
-        let hashed = |(interval, at, slots): (Duration, Time, Vec<Slot>)| {
-            (interval, at, slots.into_iter().map(name_of).collect())
-        };
-        let marks = marks.into_iter().map(hashed).collect();
-        joined.cluster.promise(now, marks);
+        let marks = joined.cluster.rounds.marks();
+        let promises = marks.map(|(interval, at, total, behind)| Promise {
+            interval,
+            at,
+            total,
+            except: behind.iter().map(name_of).collect(),
+        });
+        let promises: Vec<Promise> = promises.collect();
+        joined.cluster.promise(now, promises);
     }
 }

@@ -392,7 +392,6 @@ impl Node {
             self.disown(slot);
         }
         let definition = after.definition;
-        let interval = definition.interval;
         let hot = &mut self.hot[slot.index()];
         hot.interval = definition.interval;
         hot.rule = definition.rule;
@@ -425,9 +424,7 @@ impl Node {
             ..Row::clone(row)
         };
         self.place(row);
-        if before.definition.interval != interval {
-            self.unpromised(slot);
-        }
+        self.count_share(slot);
         if is_shared_owner {
             self.own_again(slot);
         }
@@ -439,6 +436,7 @@ impl Node {
         if self.joined.is_some() && self.hot[slot.index()].role == Role::Owner {
             self.disown(slot);
         }
+        self.leave_share(slot);
         let row = self.rows[slot.index()]
             .take()
             .expect("a live slot has a row");
@@ -457,6 +455,9 @@ impl Node {
         }
         let now = self.now;
         if let Some(joined) = &mut self.joined {
+            // Who hands over may have asked others about it.
+            joined.cluster.cases.drop(slot);
+            joined.outvoted.remove(&slot);
             joined.ahead.remove(&slot);
             joined.favours.retain(|(of, _), _| *of != slot);
             let gone = ownership::Input::Undefined(slot);
