@@ -23,6 +23,8 @@ pub(crate) enum Name {
     MembershipSim,
     /// How fast and at what cost changes spread between stores, in simulated time
     Spread,
+    /// How far a fleet goes: memory per target, idle traffic, 1,000 nodes; in the simulator
+    Scale,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
@@ -38,6 +40,7 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
             "spread",
             &["--package", "roundsman-bench", "--bin", "spread"],
         ),
+        Name::Scale => ("scale", &["--package", "roundsman-bench", "--bin", "scale"]),
         Name::Probes => (
             "probes",
             &[

@@ -30,8 +30,8 @@ pub(crate) use keys::{
     Kind, StatusEntry, definition_key, kind_of, manifest_key, status_key, unable_key,
 };
 pub(crate) use marks::Marks;
-pub use packet::WIRE;
 pub(crate) use packet::{Ask, Mark, Section, Streak, Word};
+pub use packet::{WIRE, contents};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
@@ -78,6 +78,8 @@ pub(crate) enum Effect {
     Suspect(Arc<str>, bool),
     /// Who is a member, or what is known of them, has changed.
     Members,
+    /// An owner has promised something newer.
+    Marks,
     /// This node may own targets from now on.
     Ready,
     /// Another live node has this name; this one must end.
@@ -169,9 +171,12 @@ pub(crate) struct Cluster {
     /// Where others may be; asked from the first tick on, when time begins.
     join: Vec<SocketAddr>,
     beat_at: Time,
+    pass_at: Time,
     call_at: Time,
     seek_at: Time,
     is_leaving: bool,
+    /// Who counts has changed since it was counted.
+    is_count_old: bool,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
     effects: VecDeque<Effect>,
     sends: VecDeque<(SocketAddr, Way, Vec<u8>)>,
@@ -213,9 +218,11 @@ impl Cluster {
             has_company,
             join,
             beat_at: Time::ZERO,
+            pass_at: Time::ZERO,
             call_at: Time::ZERO,
             seek_at: Time::ZERO,
             is_leaving: false,
+            is_count_old: false,
             outbox: BTreeMap::new(),
             effects: VecDeque::new(),
             sends: VecDeque::new(),
@@ -229,6 +236,7 @@ impl Cluster {
         if self.began.is_none() {
             self.began = Some(now);
             self.beat_at = now;
+            self.pass_at = now;
             self.seek_at = now + SEEK_EVERY;
             let join = membership::Input::Join(self.join.clone());
             self.membership.handle(now, join);
@@ -241,9 +249,13 @@ impl Cluster {
         }
         self.drain();
         self.call_the_silent();
+        if self.marks.has_news() && now >= self.pass_at {
+            let is_small = self.membership.living() <= DIRECT_MAX + 1;
+            self.pass_at = now + if is_small { BEAT } else { PASS_EVERY };
+            self.pass_marks_on();
+        }
         if now >= self.beat_at {
             self.beat_at = now + BEAT;
-            self.pass_marks_on();
             self.settle_marks();
             self.become_ready();
             self.seek();
@@ -340,7 +352,8 @@ impl Cluster {
     pub(crate) fn deadline(&self) -> Option<Time> {
         let called = (!self.cases.is_empty()).then_some(self.call_at);
         let rooms = [self.membership.deadline(), self.store.deadline()];
-        let own = [self.cases.deadline(), called, Some(self.beat_at)];
+        let pass = self.marks.has_news().then_some(self.pass_at);
+        let own = [self.cases.deadline(), called, Some(self.beat_at), pass];
         rooms.into_iter().chain(own).flatten().min()
     }
 
@@ -515,6 +528,7 @@ impl Cluster {
         self.now = now;
         self.drain();
         self.count_members();
+        self.effects.push_back(Effect::Members);
         !ids.is_empty() || remembered
     }
 
@@ -552,6 +566,9 @@ impl Cluster {
         loop {
             if let Some(output) = self.membership.poll() {
                 self.member_says(output);
+            } else if std::mem::take(&mut self.is_count_old) {
+                // Once for all that a packet told of: a thousand may join with one.
+                self.count_members();
             } else if let Some(output) = self.store.poll() {
                 self.store_says(output);
             } else if let Some(ownership::Output::Changed(change)) = self.ownership.poll() {
@@ -593,7 +610,7 @@ impl Cluster {
                     self.seat(name, bearer);
                 }
                 self.marks.forget(id);
-                self.count_members();
+                self.is_count_old = true;
                 self.effects.push_back(Effect::Members);
             }
             Output::Refused { name, at, .. } => {
@@ -614,11 +631,16 @@ impl Cluster {
 
     fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
+        match state {
+            State::Alive => self.marks.trust(self.now, member.id),
+            _ if member.id == self.me => {}
+            State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
+        }
         let change = self.peers.changed(self.now, member);
         if change.is_other || change.bearer == Some(member.id) {
             self.seat(Arc::clone(&member.name), change.bearer);
         }
-        self.count_members();
+        self.is_count_old = true;
         self.effects.push_back(Effect::Members);
         if change.state {
             let notice = Notice::Member {
@@ -709,14 +731,14 @@ impl Cluster {
             shares.epoch(name, interval, sum)
         };
         if self.marks.settle(is_seen, epoch_of) {
-            self.effects.push_back(Effect::Members);
+            self.effects.push_back(Effect::Marks);
         }
     }
 
-    /// A second's marks go on: to all where they are few, else to some at random.
+    /// New marks go on: to all where they are few, else to some at random.
     fn pass_marks_on(&mut self) {
         let living = self.peers.others(self.me, &self.membership);
-        if living.is_empty() {
+        if living.is_empty() || !self.marks.has_news() {
             return;
         }
         let few = living.len() <= DIRECT_MAX;
@@ -725,21 +747,27 @@ impl Cluster {
         } else {
             self.rng_some(living, FAN_OUT)
         };
-        let times = if few { 1 } else { COPIES };
-        let mut news = self.marks.news(self.now, times);
+        let (times, most) = if few {
+            (1, usize::MAX)
+        } else {
+            (COPIES, MARKS_AT_ONCE)
+        };
+        let mut news = self.marks.news(self.now, times, most);
         if few {
             // Everybody hears it from its owner.
             news.retain(|mark| mark.owner == self.me);
         }
-        let mut rest = &news[..];
-        while !rest.is_empty() {
-            let now = rest.len().min(MARKS_IN_PACKET);
-            let section = Section::Marks(rest[..now].to_vec());
-            rest = &rest[now..];
+        for section in packet::marks_in_sections(news) {
             for &to in &chosen {
                 self.say(to, &section);
             }
         }
+    }
+
+    /// How far apart owners offer their marks.
+    pub(crate) fn spacing(&self) -> Duration {
+        let others = self.membership.living().saturating_sub(1);
+        self.marks.spacing((others <= DIRECT_MAX).then_some(others))
     }
 
     fn rng_some(&mut self, mut all: Vec<NodeId>, count: usize) -> Vec<NodeId> {
@@ -754,6 +782,7 @@ impl Cluster {
     /// This node's own marks, as it promises them now.
     pub(crate) fn promise(&mut self, now: Time, marks: Vec<Promise>) {
         let version = self.store.version().unwrap_or_default();
+        let spacing = self.spacing();
         for Promise {
             interval,
             at,
@@ -774,7 +803,7 @@ impl Cluster {
                 version,
                 except,
             };
-            self.marks.hear(now, mark);
+            self.marks.offer(now, mark, spacing);
         }
         self.settle_marks();
     }
@@ -797,8 +826,10 @@ const DIRECT_MAX: usize = 12;
 /// Beyond that, so many at a time, and each mark so often by each node.
 const FAN_OUT: usize = 2;
 const COPIES: u8 = 2;
-/// So that a section fits a datagram even with some exceptions.
-const MARKS_IN_PACKET: usize = 24;
+/// So many at once and to each: two or three datagrams.
+const MARKS_AT_ONCE: usize = 64;
+/// How often then: a dozen hops must not take a dozen seconds.
+const PASS_EVERY: Duration = Duration::from_millis(250);
 
 /// A member's state in people's words.
 pub(crate) const fn state_name(state: State) -> &'static str {

@@ -93,6 +93,8 @@ pub struct Fleet {
     pub is_ready: bool,
     pub(crate) names: Arc<Vec<Arc<str>>>,
     pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
+    /// How far apart owners offer their marks; zero in a fleet of up to a hundred marks.
+    pub(crate) spacing: Duration,
     pub(crate) seen: store::Vector,
     /// The version that answers of this node carry.
     pub(crate) version: Version,
@@ -123,11 +125,14 @@ impl Fleet {
         self.names.get(usize::from(at))
     }
 
-    /// Whether a member is alive or suspect.
+    /// Whether a member is alive or suspect, in any life of its. O(log n).
     #[must_use]
     pub fn lives(&self, name: &str) -> bool {
-        let seat = self.members.iter().find(|seat| &*seat.name == name);
-        seat.is_some_and(|seat| matches!(seat.state, "alive" | "suspect"))
+        let from = self.members.partition_point(|seat| &*seat.name < name);
+        let mut lives = self.members[from..]
+            .iter()
+            .take_while(|seat| &*seat.name == name);
+        lives.any(|seat| matches!(seat.state, "alive" | "suspect"))
     }
 
     /// How many members answer, and how many there are; those that left count in neither.
@@ -165,8 +170,45 @@ impl Fleet {
 
 /// What somebody has written is known to the target's owner after this, a new owner included. Until
 /// then the owner may be promising something else than is shown.
-const SPREAD: Duration = Duration::from_secs(2);
+pub(crate) const SPREAD: Duration = Duration::from_secs(2);
 /// A target that was not checked for so long is stale.
 pub(crate) fn stale_after(interval: Duration, timeout: Duration) -> Duration {
     interval * 2 + timeout + Duration::from_secs(5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(id: u64, name: &str, state: &'static str) -> Seat {
+        Seat {
+            id: NodeId(id),
+            name: name.into(),
+            address: "10.0.0.1:7718"
+                .parse()
+                .unwrap_or_else(|_| unreachable!("an address")),
+            state,
+            incarnation: 1,
+            zone: "".into(),
+            weight: 1,
+            is_draining: false,
+            owned: 0,
+            wire: 1,
+        }
+    }
+
+    #[test]
+    fn a_node_that_came_back_under_another_id_lives() {
+        let fleet = Fleet {
+            members: vec![
+                seat(9, "a", "dead"),
+                seat(2, "b", "dead"),
+                seat(5, "b", "alive"),
+                seat(1, "c", "suspect"),
+            ],
+            ..Fleet::default()
+        };
+        let lives = ["a", "b", "c", "d", ""].map(|name| fleet.lives(name));
+        assert_eq!(lives, [false, true, true, false, false]);
+    }
 }

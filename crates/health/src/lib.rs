@@ -23,6 +23,11 @@ mod testing;
 mod verdict;
 mod view;
 
+/// What nodes send each other, for those who account for it.
+pub mod packet {
+    pub use crate::cluster::contents;
+}
+
 /// Who owns what, computed offline.
 pub mod owners {
     pub use ownership::{Member, Standing, WEIGHT_MAX, order};

@@ -13,6 +13,7 @@ mod ledger;
 mod node;
 mod promises;
 mod run;
+pub mod scale;
 mod servers;
 mod trouble;
 

@@ -1,15 +1,18 @@
 //! What other owners promise: their marks as they came, the newest of each owner and interval.
 //!
 //! A mark counts once this node has all that the owner had written by then, and holds of the
-//! targets that both believe to be the owner's; until then it waits, and the older one stays. Ages add up along
-//! the way, so that no two clocks are compared (design.md, "Freshness and coverage").
+//! targets that both believe to be the owner's; until then it waits, and the older one stays. Of
+//! an owner that was suspected only what it found well after its return counts: what others wrote
+//! meanwhile it may not have heard. Ages add up along the way, so that no two clocks are compared
+//! (design.md, "Freshness and coverage").
 //! Does not know targets or the wire.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use base::{Duration, NodeId, Time, Version};
 
 use super::packet::Mark;
+use crate::fleet::SPREAD;
 
 /// Owners and intervals that are remembered at most; more are counted and dropped.
 const MARKS_MAX: usize = 16_384;
@@ -33,7 +36,8 @@ struct Waiting {
     except: Vec<u64>,
     /// How often it was passed on.
     sent: u8,
-    counts: bool,
+    /// It stands in the queue.
+    queued: bool,
 }
 
 /// An owner and an interval.
@@ -44,6 +48,16 @@ pub(crate) type Place = (NodeId, Duration);
 pub(crate) struct Marks {
     newest: BTreeMap<Place, Waiting>,
     held: BTreeMap<Place, Held>,
+    /// Those that began to count since they were last asked for.
+    fresh: BTreeSet<Place>,
+    /// Those that do not count yet.
+    unsettled: BTreeSet<Place>,
+    /// What is to be passed on, in turn.
+    queue: VecDeque<Place>,
+    /// Owners that are suspected or dead, and since when those are back that were.
+    doubted: BTreeMap<NodeId, Option<Time>>,
+    /// When this node's own were last offered to others.
+    offered: BTreeMap<Duration, Time>,
     dropped: u64,
 }
 
@@ -53,26 +67,72 @@ impl Marks {
         self.dropped
     }
 
-    /// A mark came, or is this node's own.
+    /// How far apart an owner offers its marks, so that marks cost each node the same, however many
+    /// there are: 125 ms for each of `listeners` whom it tells itself; where marks are passed on
+    /// (`None`), 10 ms for each that there is. Nothing below a second.
+    pub(crate) fn spacing(&self, listeners: Option<usize>) -> Duration {
+        let (each, count) = match listeners {
+            Some(listeners) => (FOR_A_LISTENER, listeners),
+            None => (FOR_A_MARK, self.newest.len()),
+        };
+        let span = each * u32::try_from(count).unwrap_or(u32::MAX);
+        if span > SECOND { span } else { Duration::ZERO }
+    }
+
+    /// This node's own mark, as it is now: it counts here at once, and goes out when the last is
+    /// `spacing` ago.
+    pub(crate) fn offer(&mut self, now: Time, mark: Mark, spacing: Duration) {
+        let place = (mark.owner, mark.interval);
+        self.take(now, mark);
+        let offered = self.offered.entry(place.1).or_default();
+        let waits = self.newest.get(&place).is_some_and(|w| w.sent == 0);
+        if waits && now >= *offered + spacing {
+            self.offered.insert(place.1, now);
+            self.enqueue(place);
+        }
+    }
+
+    /// Somebody's mark came.
     pub(crate) fn hear(&mut self, now: Time, mark: Mark) {
+        let place = (mark.owner, mark.interval);
+        if self.take(now, mark) {
+            self.enqueue(place);
+        }
+    }
+
+    fn enqueue(&mut self, place: Place) {
+        let waiting = self.newest.get_mut(&place);
+        if let Some(waiting) = waiting.filter(|waiting| !waiting.queued) {
+            waiting.queued = true;
+            self.queue.push_back(place);
+        }
+    }
+
+    /// Whether anything is to be passed on.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Takes a mark in; whether it was news.
+    fn take(&mut self, now: Time, mark: Mark) -> bool {
         let place = (mark.owner, mark.interval);
         // What is older than this process has no time on its clock; the next one will.
         let Some(at) = now.0.checked_sub(crate::clock::micros(mark.age)) else {
-            return;
+            return false;
         };
         let at = Time(at);
         // The same mark over another way comes back a little older or younger.
         let slack = Duration::from_millis(2);
         let known = self.newest.get(&place);
         if known.is_some_and(|known| at <= known.at + slack && known.sum == mark.sum) {
-            return;
+            return false;
         }
         if known.is_some_and(|known| at < known.at) {
-            return;
+            return false;
         }
         if known.is_none() && self.newest.len() >= MARKS_MAX {
             self.dropped += 1;
-            return;
+            return false;
         }
         let waiting = Waiting {
             at,
@@ -80,9 +140,23 @@ impl Marks {
             version: mark.version,
             except: mark.except,
             sent: 0,
-            counts: false,
+            queued: known.is_some_and(|known| known.queued),
         };
         self.newest.insert(place, waiting);
+        self.unsettled.insert(place);
+        true
+    }
+
+    /// An owner is suspected, or dead.
+    pub(crate) fn doubt(&mut self, owner: NodeId) {
+        self.doubted.insert(owner, None);
+    }
+
+    /// An owner is alive.
+    pub(crate) fn trust(&mut self, now: Time, owner: NodeId) {
+        if let Some(since @ None) = self.doubted.get_mut(&owner) {
+            *since = Some(now);
+        }
     }
 
     /// Lets those count whose time has come; whether any did. `epoch_of` tells since when a sum is
@@ -93,14 +167,25 @@ impl Marks {
         epoch_of: impl Fn(NodeId, Duration, u64) -> Option<u32>,
     ) -> bool {
         let mut any = false;
-        for (place, waiting) in self.newest.iter_mut().filter(|(_, w)| !w.counts) {
+        let places: Vec<Place> = self.unsettled.iter().copied().collect();
+        for place in &places {
+            let waiting = self.newest.get_mut(place).expect("it was heard");
             let Some(epoch) = epoch_of(place.0, place.1, waiting.sum) else {
                 continue;
             };
             if waiting.version.seq > 0 && !is_seen(waiting.version) {
                 continue;
             }
-            waiting.counts = true;
+            let is_in_touch = match self.doubted.get(&place.0) {
+                None => true,
+                Some(None) => false,
+                Some(Some(since)) => waiting.at >= *since + SPREAD,
+            };
+            if !is_in_touch {
+                continue;
+            }
+            self.unsettled.remove(place);
+            self.fresh.insert(*place);
             any = true;
             let held = Held {
                 at: waiting.at,
@@ -116,6 +201,14 @@ impl Marks {
     pub(crate) fn forget(&mut self, owner: NodeId) {
         self.newest.retain(|(of, _), _| *of != owner);
         self.held.retain(|(of, _), _| *of != owner);
+        self.unsettled.retain(|(of, _)| *of != owner);
+        self.doubted.remove(&owner);
+    }
+
+    /// Those that began to count since the last call.
+    pub(crate) fn fresh(&mut self) -> impl Iterator<Item = (Place, &Held)> {
+        let fresh = std::mem::take(&mut self.fresh).into_iter();
+        fresh.filter_map(|place| Some((place, self.held.get(&place)?)))
     }
 
     /// All that count.
@@ -123,19 +216,23 @@ impl Marks {
         self.held.iter()
     }
 
-    /// What is to be passed on, each at most so often; oldest news last.
-    pub(crate) fn news(&mut self, now: Time, times: u8) -> Vec<Mark> {
+    /// What is to be passed on now, at most so many, each so often in all.
+    pub(crate) fn news(&mut self, now: Time, times: u8, most: usize) -> Vec<Mark> {
         let mut news = Vec::new();
-        for (&(owner, interval), waiting) in &mut self.newest {
-            let age = now.since(waiting.at);
-            if waiting.sent >= times {
+        for _ in 0..most.min(self.queue.len()) {
+            let place = self.queue.pop_front().expect("so many are queued");
+            let Some(waiting) = self.newest.get_mut(&place) else {
                 continue;
-            }
+            };
             waiting.sent += 1;
+            waiting.queued = waiting.sent < times;
+            if waiting.queued {
+                self.queue.push_back(place);
+            }
             news.push(Mark {
-                owner,
-                interval,
-                age,
+                owner: place.0,
+                interval: place.1,
+                age: now.since(waiting.at),
                 sum: waiting.sum,
                 version: waiting.version,
                 except: waiting.except.clone(),
@@ -145,13 +242,17 @@ impl Marks {
     }
 }
 
+/// See [`Marks::spacing`].
+const FOR_A_MARK: Duration = Duration::from_millis(10);
+const FOR_A_LISTENER: Duration = Duration::from_millis(125);
+const SECOND: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use base::Origin;
 
     const OWNER: NodeId = NodeId(7);
-    const SECOND: Duration = Duration::from_secs(1);
 
     fn mark(age_ms: u64, sum: u64, seq: u64) -> Mark {
         Mark {
@@ -199,6 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn of_an_owner_that_was_suspected_only_what_it_found_after_its_return_counts() {
+        let mut marks = Marks::default();
+        marks.hear(Time(5_000_000), mark(1_000, 1, 0));
+        marks.settle(|_| true, believed);
+        marks.doubt(OWNER);
+        marks.hear(Time(6_000_000), mark(0, 1, 0));
+        assert!(!marks.settle(|_| true, believed), "it is suspected");
+        marks.trust(Time(7_000_000), OWNER);
+        marks.trust(Time(9_000_000), OWNER);
+        marks.hear(Time(8_900_000), mark(0, 1, 0));
+        assert!(!marks.settle(|_| true, believed), "it may not have heard");
+        assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
+        marks.hear(Time(9_500_000), mark(500, 1, 0));
+        assert!(marks.settle(|_| true, believed));
+        assert_eq!(held(&marks), Some((Time(9_000_000), 1)));
+    }
+
+    #[test]
     fn a_mark_from_before_this_process_began_is_not_taken_for_a_younger_one() {
         let mut marks = Marks::default();
         marks.hear(Time(500_000), mark(1_000, 1, 0));
@@ -210,12 +329,80 @@ mod tests {
     fn ages_add_up_along_the_way_and_an_older_mark_changes_nothing() {
         let (mut a, mut b) = (Marks::default(), Marks::default());
         a.hear(Time(10_000_000), mark(300, 1, 0));
-        let relayed = a.news(Time(10_500_000), 1).remove(0);
+        let relayed = a.news(Time(10_500_000), 1, 9).remove(0);
         assert_eq!(relayed.age, Duration::from_millis(800));
-        assert_eq!(a.news(Time(10_600_000), 1), []);
+        assert_eq!(a.news(Time(10_600_000), 1, 9), []);
         b.hear(Time(77_000_000), relayed);
         b.hear(Time(77_100_000), mark(5_000, 1, 0));
         b.settle(|_| true, believed);
         assert_eq!(held(&b), Some((Time(76_200_000), 1)));
+    }
+
+    #[test]
+    fn every_mark_is_passed_on_so_often_and_no_more_at_a_time_than_there_is_room() {
+        let mut marks = Marks::default();
+        for owner in 0..10 {
+            let mark = Mark {
+                owner: NodeId(owner),
+                ..mark(0, 1, 0)
+            };
+            marks.hear(Time(5_000_000), mark);
+        }
+        let mut sent = BTreeMap::new();
+        let mut rounds = 0;
+        while marks.has_news() {
+            let news = marks.news(Time(5_000_000), 2, 6);
+            assert!(news.len() <= 6);
+            news.iter()
+                .for_each(|mark| *sent.entry(mark.owner).or_insert(0) += 1);
+            rounds += 1;
+        }
+        assert_eq!((sent.len(), rounds), (10, 4));
+        assert!(sent.values().all(|times| *times == 2));
+    }
+
+    #[test]
+    fn a_newer_mark_takes_the_place_of_the_one_that_waits_to_be_passed_on() {
+        let mut marks = Marks::default();
+        marks.hear(Time(5_000_000), mark(0, 1, 0));
+        marks.hear(Time(6_000_000), mark(0, 1, 0));
+        let news = marks.news(Time(6_500_000), 1, 9);
+        assert_eq!(news.len(), 1);
+        assert_eq!(news[0].age, Duration::from_millis(500));
+        assert!(!marks.has_news());
+    }
+
+    #[test]
+    fn among_a_thousand_owners_each_offers_its_mark_every_ten_seconds_and_none_is_lost() {
+        let mut marks = Marks::default();
+        for owner in 100..1_099 {
+            let mark = Mark {
+                owner: NodeId(owner),
+                ..mark(0, 1, 0)
+            };
+            marks.hear(Time(1_000_000), mark);
+        }
+        while marks.has_news() {
+            marks.news(Time(1_000_000), 2, 100);
+        }
+        let mut offers = Vec::new();
+        for second in 20..60 {
+            let now = Time(second * 1_000_000);
+            let spacing = marks.spacing(None);
+            marks.offer(now, mark(0, 1, 0), spacing);
+            marks.settle(|_| true, believed);
+            let news = marks.news(now, 1, 9);
+            offers.extend(news.iter().map(|mark| (second, mark.age.as_secs())));
+        }
+        assert_eq!(offers, [(20, 0), (30, 0), (40, 0), (50, 0)]);
+    }
+
+    #[test]
+    fn few_are_told_every_second_and_more_less_often() {
+        let marks = Marks::default();
+        assert_eq!(marks.spacing(Some(6)), Duration::ZERO);
+        assert_eq!(marks.spacing(Some(8)), Duration::ZERO);
+        assert_eq!(marks.spacing(Some(12)), Duration::from_millis(1_500));
+        assert_eq!(marks.spacing(None), Duration::ZERO);
     }
 }

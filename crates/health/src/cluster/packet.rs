@@ -158,6 +158,27 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError
     Ok((sender, sections))
 }
 
+/// What a packet carries, for accounting: each section's kind, and its bytes with their head.
+///
+/// Kinds are `membership`, `store`, `votes` (asked and answered, also whether somebody is there),
+/// `streaks`, `marks` and `other` (of a newer version); what can't be read is left out.
+pub fn contents(packet: &[u8]) -> impl Iterator<Item = (&'static str, usize)> {
+    let mut r = Reader::new(packet.get(HEAD..).unwrap_or_default());
+    std::iter::from_fn(move || {
+        let before = r.left();
+        let (tag, _) = r.field().ok()??;
+        let kind = match tag {
+            1 => "membership",
+            2 => "store",
+            3..=6 => "votes",
+            7 => "streaks",
+            8 => "marks",
+            _ => "other",
+        };
+        Some((kind, before - r.left()))
+    })
+}
+
 fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> {
     Ok(Some(match tag {
         1 => Section::Membership(r.raw(r.left())?.to_vec()),
@@ -229,6 +250,28 @@ pub(crate) fn put_mark(w: &mut Writer, mark: &Mark) {
     }
 }
 
+/// Marks in sections of which each fits a datagram, whatever exceptions they list.
+pub(crate) fn marks_in_sections(marks: Vec<Mark>) -> Vec<Section> {
+    let mut sections: Vec<Vec<Mark>> = Vec::new();
+    let mut left = 0;
+    for mark in marks {
+        let mut w = Writer::new();
+        put_mark(&mut w, &mark);
+        let size = w.finish().len();
+        if size > left {
+            sections.push(Vec::new());
+            left = ROOM - SECTION_HEAD;
+        }
+        left -= size;
+        let last = sections.last_mut().expect("one was just begun");
+        last.push(mark);
+    }
+    sections.into_iter().map(Section::Marks).collect()
+}
+
+/// A section's tag and length.
+const SECTION_HEAD: usize = 3;
+
 fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
     let owner = NodeId(fixed(r)?);
     let interval = Duration::from_millis(r.number()?);
@@ -253,3 +296,58 @@ fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
 
 /// Older marks are as old as this.
 const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(exceptions: u64) -> Mark {
+        Mark {
+            owner: NodeId(1),
+            interval: Duration::from_secs(86_400),
+            age: Duration::from_secs(86_400),
+            sum: 3,
+            version: Version::default(),
+            except: (0..exceptions).collect(),
+        }
+    }
+
+    #[test]
+    fn every_section_of_marks_fits_a_datagram_and_holds_them_all() {
+        for exceptions in [0, 1, 5, EXCEPTIONS_MAX as u64] {
+            let sections = marks_in_sections(vec![mark(exceptions); 100]);
+            let mut count = 0;
+            for section in sections {
+                let packet = pack(NodeId(2), &section.encode());
+                assert!(packet.len() <= DATAGRAM_MAX, "{}", packet.len());
+                let (_, back) = unpack(&packet).unwrap();
+                assert_eq!(back, [section.clone()]);
+                let Section::Marks(marks) = section else {
+                    panic!("{section:?}");
+                };
+                count += marks.len();
+            }
+            assert_eq!(count, 100, "{exceptions} exceptions each");
+        }
+        assert_eq!(marks_in_sections(Vec::new()), []);
+    }
+
+    #[test]
+    fn what_a_packet_carries_adds_up_to_its_length_without_the_head() {
+        let sections = [
+            Section::Membership(vec![1; 200]),
+            Section::Call,
+            Section::Store(vec![2; 5]),
+            Section::Marks(vec![mark(2)]),
+        ];
+        let bytes: Vec<u8> = sections.iter().flat_map(Section::encode).collect();
+        let packet = pack(NodeId(2), &bytes);
+        let kinds: Vec<(&str, usize)> = contents(&packet).collect();
+        let names: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(names, ["membership", "votes", "store", "marks"]);
+        let total: usize = kinds.iter().map(|(_, bytes)| bytes).sum();
+        assert_eq!(total, packet.len() - HEAD);
+        assert_eq!(contents(&packet[..packet.len() - 1]).count(), 3);
+        assert_eq!(contents(&[]).count(), 0);
+    }
+}

@@ -72,6 +72,8 @@ pub(super) struct Peers {
     by_name: BTreeMap<Arc<str>, NodeId>,
     states: BTreeMap<NodeId, (State, Incarnation)>,
     names: BTreeMap<NodeId, Arc<str>>,
+    /// All lives of a name.
+    lives: BTreeMap<Arc<str>, BTreeSet<NodeId>>,
     dead_since: BTreeMap<NodeId, Time>,
     remembered: BTreeMap<NodeId, Other>,
     told: (Vec<NodeId>, Vec<NodeId>),
@@ -83,6 +85,7 @@ impl Peers {
             by_name: BTreeMap::new(),
             states: BTreeMap::new(),
             names: BTreeMap::new(),
+            lives: BTreeMap::new(),
             dead_since: BTreeMap::new(),
             remembered: known.others,
             told: (Vec::new(), Vec::new()),
@@ -93,7 +96,12 @@ impl Peers {
         let id = member.id;
         let state = (member.state, member.incarnation);
         let before = self.states.insert(id, state).map(|(state, _)| state);
-        self.names.insert(id, Arc::clone(&member.name));
+        let former = self.names.insert(id, Arc::clone(&member.name));
+        if let Some(former) = former.filter(|former| *former != member.name) {
+            self.end_life(&former, id);
+        }
+        let lives = self.lives.entry(Arc::clone(&member.name)).or_default();
+        lives.insert(id);
         self.remembered.remove(&id);
         // A node that lost its disk comes back with another id under its name.
         self.remembered.retain(|_, other| other.name != member.name);
@@ -110,6 +118,15 @@ impl Peers {
         }
     }
 
+    fn end_life(&mut self, name: &Arc<str>, id: NodeId) {
+        if let Some(lives) = self.lives.get_mut(name) {
+            lives.remove(&id);
+            if lives.is_empty() {
+                self.lives.remove(name);
+            }
+        }
+    }
+
     /// Settles who bears a name: of several lives the newest, so that what is still said of an
     /// earlier one takes nothing from it. Whether that is another than before.
     fn bear(&mut self, name: &Arc<str>) -> (Option<NodeId>, bool) {
@@ -117,8 +134,8 @@ impl Peers {
             let (state, incarnation) = self.states.get(id)?;
             is_living(*state).then_some((*incarnation, *id))
         };
-        let of_name = self.names.iter().filter(|(_, of)| *of == name);
-        let newest = of_name.filter_map(|(id, _)| lives(id)).max();
+        let of_name = self.lives.get(name).into_iter().flatten();
+        let newest = of_name.filter_map(lives).max();
         let bearer = newest.map(|(_, id)| id);
         let before = match bearer {
             Some(id) => self.by_name.insert(Arc::clone(name), id),
@@ -132,6 +149,7 @@ impl Peers {
         self.states.remove(&id);
         self.dead_since.remove(&id);
         let name = self.names.remove(&id)?;
+        self.end_life(&name, id);
         let (bearer, is_other) = self.bear(&name);
         is_other.then_some((name, bearer))
     }

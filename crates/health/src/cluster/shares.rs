@@ -195,7 +195,10 @@ mod tests {
         assert!(first < second);
         assert_eq!(shares.epoch("a", SECOND, 77), None);
         assert_eq!(shares.epoch("b", SECOND, before), None);
-        assert_eq!(shares.count(Time(3), Slot(1), "t1", Some((a, SECOND))), None);
+        assert_eq!(
+            shares.count(Time(3), Slot(1), "t1", Some((a, SECOND))),
+            None
+        );
     }
 
     #[test]

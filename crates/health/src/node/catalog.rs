@@ -97,9 +97,11 @@ impl Node {
     }
 
     /// The config file was read.
-    pub(super) fn load_together(&mut self, definitions: Vec<Arc<Definition>>) {
+    pub(super) fn load_together(&mut self, mut definitions: Vec<Arc<Definition>>) {
         let is_boot = std::mem::take(&mut self.is_booting);
         self.say_loaded(&definitions);
+        definitions.sort_by(|a, b| a.name.cmp(&b.name));
+        self.share_what_is_known(&mut definitions);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if is_boot {
             // Not before this node knows what the others have.
@@ -108,6 +110,17 @@ impl Node {
         } else {
             joined.to_load = None;
             self.write_revision(definitions);
+        }
+    }
+
+    /// What the file says again is kept once: the file's copy goes.
+    fn share_what_is_known(&self, definitions: &mut [Arc<Definition>]) {
+        for definition in definitions {
+            let entry = self.catalogue.get(&definition.name);
+            let known = entry.and_then(|entry| entry.file.as_ref());
+            if let Some(known) = known.filter(|known| *known == definition) {
+                *definition = Arc::clone(known);
+            }
         }
     }
 
@@ -198,21 +211,23 @@ impl Node {
         let now = self.now;
         let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
         let (sum, count) = sum_of(encoded.iter().map(Vec::as_slice));
-        self.write_entries(&definitions, &encoded);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let by = Arc::clone(&joined.cluster.name);
         let next = joined.cluster.catalog.manifest().next(None, sum, count, by);
+        // First what tells the others that it is being written: a long file takes a while to
+        // reach them, and each would write it, too.
         joined
             .cluster
             .write(now, manifest_key(), Some(next.encode()));
+        self.write_entries(&definitions, &encoded);
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
         joined.file = Some((sum, definitions));
     }
 
     fn write_entries(&mut self, definitions: &[Arc<Definition>], encoded: &[Vec<u8>]) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("only a joined node comes here");
-        let mut gone: std::collections::BTreeSet<Arc<str>> =
-            joined.cluster.catalog.names().cloned().collect();
+        let mut gone: std::collections::BTreeSet<Arc<str>> = joined.names_in_file().collect();
         for (definition, content) in definitions.iter().zip(encoded) {
             let name = &definition.name;
             gone.remove(name);
@@ -244,8 +259,15 @@ impl Node {
             joined.mend_at = None;
             return;
         }
+        // While entries come, nothing is missing yet.
+        let here = catalog.sum();
         let rank = joined.cluster.rank();
-        let due = *joined.mend_at.get_or_insert(now + MEND + RANK * rank);
+        let patience = now + MEND + RANK * rank;
+        let (due, before) = *joined.mend_at.get_or_insert((patience, here));
+        if here != before {
+            joined.mend_at = Some((patience, here));
+            return;
+        }
         if now < due {
             return;
         }
@@ -323,9 +345,11 @@ impl Node {
         let joined = self.joined.as_ref().expect("only a joined node comes here");
         let content = joined.cluster.store.get(&definition_key(source, name))?;
         match definition::decode(content) {
-            Ok(definition) if definition.name == *name && definition.check().is_ok() => {
-                Some(Arc::new(definition))
-            }
+            Ok(definition) if definition.name == *name && definition.check().is_ok() => Some(
+                joined
+                    .in_file(&definition)
+                    .unwrap_or_else(|| Arc::new(definition)),
+            ),
             _ => {
                 self.tally.unreadable += 1;
                 None

@@ -16,6 +16,7 @@ use crate::definition::Definition;
 use crate::fleet::{Fleet, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
 use crate::status::Status;
+use crate::view::Source;
 
 /// How often slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
@@ -48,12 +49,13 @@ pub(super) struct Joined {
     pub(super) unable: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Targets given to the next in order, until when.
     pub(super) yielded: BTreeMap<Arc<str>, Time>,
-    /// What the config file says, until it is this node's turn to write it.
+    /// What the config file says by name, until it is this node's turn to write it.
     pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
-    /// What the config file said last: its sum, and all of it.
+    /// What the config file said last: its sum, and all of it by name.
     pub(super) file: Option<(u64, Vec<Arc<Definition>>)>,
-    /// Since when the present revision lacks entries that this node could write.
-    pub(super) mend_at: Option<Time>,
+    /// When this node writes entries that the present revision lacks, unless what is here adds up
+    /// to something else by then.
+    pub(super) mend_at: Option<(Time, u64)>,
     /// Requests that wait for a second disk.
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
@@ -65,6 +67,12 @@ pub(super) struct Joined {
     leaving: Option<Time>,
     has_left: bool,
     is_fleet_old: bool,
+    /// The parts of the fleet that are not made anew each time, and whether they must be.
+    are_seats_old: bool,
+    seats: Vec<Seat>,
+    promised: BTreeMap<(u16, Duration), Promised>,
+    /// Who is to be remembered over a restart has changed.
+    is_memory_old: bool,
     fleet_at: Time,
     beat_at: Time,
     remembered: Vec<u8>,
@@ -97,6 +105,10 @@ impl Joined {
             leaving: None,
             has_left: false,
             is_fleet_old: true,
+            are_seats_old: true,
+            seats: Vec::new(),
+            promised: BTreeMap::new(),
+            is_memory_old: true,
             fleet_at: Time::ZERO,
             beat_at: Time::ZERO,
             remembered: Vec::new(),
@@ -119,6 +131,26 @@ impl Joined {
         own.into_iter().chain(rooms).flatten().min()
     }
 
+    /// The names of all entries of the file, as the store holds them. O(n) in all that it holds.
+    pub(super) fn names_in_file(&self) -> impl Iterator<Item = Arc<str>> {
+        let of_file = |key: &[u8]| match kind_of(key) {
+            Some(Kind::Definition(Source::File, name)) => Some(name),
+            _ => None,
+        };
+        let held = self.cluster.store.iter();
+        let live = held.filter(|(_, held)| held.value.is_some());
+        live.filter_map(move |(key, _)| of_file(key))
+    }
+
+    /// This very definition as the config file of this node has it.
+    pub(super) fn in_file(&self, definition: &Definition) -> Option<Arc<Definition>> {
+        let waits = self.to_load.as_ref().map(|(_, file)| file);
+        let file = waits.or(self.file.as_ref().map(|(_, file)| file))?;
+        let at = file.binary_search_by(|one| one.name.cmp(&definition.name));
+        let found = &file[at.ok()?];
+        (**found == *definition).then(|| Arc::clone(found))
+    }
+
     /// A member's place in the list of names.
     pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
         self.cluster.shares.place(name)
@@ -132,15 +164,16 @@ impl Joined {
     }
 
     fn fleet(&mut self) -> Fleet {
-        let seats: Vec<Seat> = self.cluster.seats();
-        let held: Vec<_> = self
-            .cluster
-            .marks
-            .held()
-            .map(|(&(owner, interval), held)| (owner, interval, held.clone()))
-            .collect();
-        let mut promised = BTreeMap::new();
-        for (owner, interval, held) in held {
+        let mut news = Vec::new();
+        if std::mem::take(&mut self.are_seats_old) {
+            self.seats = self.cluster.seats();
+            self.promised.clear();
+            let held = self.cluster.marks.held();
+            news.extend(held.map(|(place, held)| (*place, held.clone())));
+        }
+        let fresh = self.cluster.marks.fresh();
+        news.extend(fresh.map(|(place, held)| (place, held.clone())));
+        for ((owner, interval), held) in news {
             let name = self.cluster.name_of(owner);
             let place = self.place(&name);
             let promise = Promised {
@@ -148,14 +181,19 @@ impl Joined {
                 epoch: held.epoch,
                 except: held.except,
             };
-            promised.insert((place, interval), promise);
+            // Of two lives of one name the newer word counts.
+            let known = self.promised.get(&(place, interval));
+            if known.is_none_or(|known| known.at <= promise.at) {
+                self.promised.insert((place, interval), promise);
+            }
         }
         Fleet {
             me: Arc::clone(&self.cluster.name),
-            members: seats,
+            members: self.seats.clone(),
             is_ready: self.cluster.is_ready(),
             names: Arc::clone(self.cluster.shares.names()),
-            promised,
+            promised: self.promised.clone(),
+            spacing: self.cluster.spacing(),
             seen: self.cluster.store.vector(),
             version: self.cluster.store.version().unwrap_or_default(),
         }
@@ -264,14 +302,22 @@ impl Node {
     fn carry(&mut self, effect: Effect) {
         match effect {
             Effect::Persist(mark, records) => self.persist(mark, records),
-            Effect::Owners(change) => self.owners_changed(&change),
+            Effect::Owners(change) => {
+                self.seats_are_old();
+                self.owners_changed(&change);
+            }
             Effect::Stored(key) => self.stored(&key),
             Effect::Confirmed(version) => self.confirmed(version),
             Effect::Ask(from, ask) => self.asked(from, ask),
             Effect::Streak(streak) => self.hear_streak(streak),
             Effect::Seated(name) => self.seated(&name),
             Effect::Suspect(name, is_suspect) => self.suspect(&name, is_suspect),
-            Effect::Members => self.fleet_is_old(),
+            Effect::Members => {
+                self.seats_are_old();
+                self.fleet_is_old();
+                self.joined.as_mut().expect("it spoke").is_memory_old = true;
+            }
+            Effect::Marks => self.fleet_is_old(),
             Effect::Ready => self.ready(),
             Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
             Effect::Left => {
@@ -280,6 +326,10 @@ impl Node {
             }
             Effect::Notice(notice) => self.outputs.push_back(Output::Notice(notice)),
         }
+    }
+
+    fn seats_are_old(&mut self) {
+        self.joined.as_mut().expect("it spoke").are_seats_old = true;
     }
 
     pub(super) fn fleet_is_old(&mut self) {
@@ -359,11 +409,13 @@ impl Node {
             .filter(|(_, (until, ..))| *until <= now)
             .map(|(version, _)| *version)
             .collect();
-        let remembered = joined.cluster.remembered();
-        if remembered != joined.remembered {
-            joined.remembered.clone_from(&remembered);
-            let write = Write::Set(Key::Members, remembered);
-            self.staging.open.writes.push(write);
+        if std::mem::take(&mut joined.is_memory_old) {
+            let remembered = joined.cluster.remembered();
+            if remembered != joined.remembered {
+                joined.remembered.clone_from(&remembered);
+                let write = Write::Set(Key::Members, remembered);
+                self.staging.open.writes.push(write);
+            }
         }
         for version in late {
             self.confirmed(version);

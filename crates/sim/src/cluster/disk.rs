@@ -17,13 +17,18 @@ pub struct Disk {
     pending: VecDeque<(u64, Vec<Write>, Time)>,
     /// An older state, which a restored backup brings back.
     backup: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Writes take their time, and nothing of them is kept: for worlds where nobody comes back.
+    pub forgets: bool,
     /// Added to every write while set.
     pub slowness: Duration,
 }
 
 impl Disk {
     /// Takes a transaction in; when it will be down (0.2 to 8 ms, later while the disk is slow).
-    pub fn write(&mut self, now: Time, rng: &mut Rng, mark: u64, writes: Vec<Write>) -> Time {
+    pub fn write(&mut self, now: Time, rng: &mut Rng, mark: u64, mut writes: Vec<Write>) -> Time {
+        if self.forgets {
+            writes = Vec::new();
+        }
         let after = self.pending.back().map_or(now, |last| last.2.max(now));
         let span = Duration::from_micros(200 + rng.below(7_800)) + self.slowness;
         let due = after.max(now + span);

@@ -294,6 +294,13 @@ impl<N: Node> World<N> {
         self.push(at, Event::Boot(host));
     }
 
+    /// From now on no disk keeps anything: for worlds so large that nobody shall come back.
+    pub fn forget_disks(&mut self) {
+        for machine in &mut self.machines {
+            machine.disk.forgets = true;
+        }
+    }
+
     /// Asks something of a node at a moment; nothing when it doesn't run then.
     pub fn call_at(&mut self, at: Time, host: Host, call: N::Call) {
         self.push(at, Event::Call(host, call));

@@ -14,6 +14,7 @@ use health::{
     Notice, Output, Probed, Record, Request, Source, Write,
 };
 
+use super::scale::Traffic;
 use crate::cluster::{self, Boot, Effect, Host};
 
 /// What is asked of a process.
@@ -71,7 +72,8 @@ pub enum Word {
 /// How a process is set up, beside what its host says.
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
-    pub(super) hosts: u32,
+    /// So many of the first hosts are known at boot.
+    pub(super) contacts: u32,
     pub(super) file: Vec<Arc<Definition>>,
     pub(super) mutation: Option<Mutation>,
     /// What its wall clock is off by, in milliseconds.
@@ -93,13 +95,14 @@ pub struct Process {
     defined: BTreeMap<Slot, Arc<Definition>>,
     flights: BTreeMap<(Slot, Ticket), (Time, Duration)>,
     effects: VecDeque<Effect<Word>>,
+    traffic: Traffic,
 }
 
 impl Process {
     pub(super) fn new(boot: &Boot, setup: &Setup) -> Self {
         let wall = boot.wall_ms - boot.skew_ms;
         let wall_ms = i64::try_from(wall).expect("a wall clock") + setup.skew_ms;
-        let others = (0..setup.hosts).map(Host).filter(|h| *h != boot.host);
+        let others = (0..setup.contacts).map(Host).filter(|h| *h != boot.host);
         let cluster = ClusterConfig {
             name: name_of(boot.host),
             address: boot.address,
@@ -125,6 +128,7 @@ impl Process {
             defined: BTreeMap::new(),
             flights: BTreeMap::new(),
             effects: VecDeque::new(),
+            traffic: Traffic::default(),
         };
         let records = boot.disk.iter().map(|(key, value)| Record {
             key: key_of(key).expect("only a process writes here"),
@@ -146,6 +150,12 @@ impl Process {
     #[must_use]
     pub const fn life(&self) -> u64 {
         self.life
+    }
+
+    /// What it has sent in this life.
+    #[must_use]
+    pub const fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     fn tell_clock(&mut self, now: Time) {
@@ -199,6 +209,7 @@ impl Process {
             Output::Notice(notice) => self.say(Word::Notice(notice)),
             Output::Refused { .. } => self.say(Word::Refused),
             Output::Send(to, way, bytes) => {
+                self.traffic.add(way == Way::Datagram, &bytes);
                 self.effects.push_back(Effect::Send(to, way, sealed(bytes)));
             }
             Output::Past(..) | Output::Judged(..) | Output::Loaded(..) | Output::Left => {}

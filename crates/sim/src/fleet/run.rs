@@ -115,7 +115,7 @@ impl<'a> Runner<'a> {
         let on_disk = Rc::clone(&files);
         let mut world = World::new(course.plan.clone(), move |boot| {
             let setup = Setup {
-                hosts,
+                contacts: hosts,
                 file: on_disk.borrow()[boot.host.index()].clone(),
                 mutation,
                 skew_ms: skews[boot.host.index()],

@@ -63,7 +63,9 @@ impl Trouble {
                 }
                 Fault::Pause(host, span) | Fault::SlowDisk(host, _, span) => {
                     if let Fault::SlowDisk(_, slower, _) = fault {
-                        trouble.disks.push((*host, at, at + *span + *slower, *slower));
+                        trouble
+                            .disks
+                            .push((*host, at, at + *span + *slower, *slower));
                     }
                     trouble.stalls.push((*host, at, at + *span));
                     trouble.moments.push(at + *span);
@@ -177,7 +179,8 @@ impl Trouble {
     #[must_use]
     pub fn slow_disk(&self, host: Host, now: Time) -> Duration {
         let of_host = self.disks.iter().filter(|(of, ..)| *of == host);
-        let slow = of_host.filter(|(_, from, until, slower)| *from <= now && now < *until + *slower);
+        let slow =
+            of_host.filter(|(_, from, until, slower)| *from <= now && now < *until + *slower);
         slow.map(|(.., slower)| *slower).max().unwrap_or_default()
     }
 
