@@ -186,6 +186,7 @@ impl Node {
     fn load_at_boot(&mut self, definitions: Vec<Arc<Definition>>) {
         let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
         let (sum, _) = sum_of(encoded.iter().map(Vec::as_slice));
+        self.manifest_stored(&manifest_key());
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let manifest = joined.cluster.catalog.manifest().clone();
         let overrules = self.config.mutation == Some(Mutation::BootOverrules);
@@ -211,6 +212,9 @@ impl Node {
         let now = self.now;
         let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
         let (sum, count) = sum_of(encoded.iter().map(Vec::as_slice));
+        // One that came a moment ago may still be on its way to the disk: this write supersedes
+        // it, and must not have its number.
+        self.manifest_stored(&manifest_key());
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let by = Arc::clone(&joined.cluster.name);
         let next = joined.cluster.catalog.manifest().next(None, sum, count, by);
