@@ -23,6 +23,7 @@ mod record;
 mod reset;
 mod seen;
 mod stability;
+mod staged;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -37,9 +38,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use base::{NodeId, Origin, Rng, Time, Version, Way};
 
 use exchange::Peer;
-use merge::{Batch, Context, Staged};
+use merge::{Batch, Context};
 use news::News;
 use stability::Barrier;
+use staged::Waits;
 use table::{At, Table};
 
 /// The longest key, in bytes.
@@ -148,7 +150,7 @@ pub struct Store {
     /// The origin of this life; none before its first write.
     mine: Option<Slot>,
     last_seq: u64,
-    staged: VecDeque<Staged>,
+    staged: Waits,
     batch: Batch,
     mark: u64,
     at_disk: VecDeque<(Mark, Batch)>,
@@ -186,7 +188,7 @@ impl Store {
             slots: BTreeMap::new(),
             mine: None,
             last_seq: 0,
-            staged: VecDeque::new(),
+            staged: Waits::default(),
             batch: Batch::default(),
             mark: 0,
             at_disk: VecDeque::new(),
@@ -224,7 +226,12 @@ impl Store {
 
     /// What is to be done next; drain until `None` after every [`Self::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let first = self.outputs.pop_front();
+        if first.is_none() {
+            // A bulk load is over: its room is given back.
+            self.outputs.shrink_to(64);
+        }
+        first
     }
 
     /// When [`Input::Tick`] is due.
@@ -311,7 +318,7 @@ impl Store {
     #[must_use]
     pub fn ahead(&self) -> Self {
         let mut ahead = self.clone();
-        while let Some(staged) = ahead.staged.pop_front() {
+        while let Some(staged) = ahead.staged.pop_if(|_| true) {
             ahead.take_part(staged);
         }
         ahead.outputs.clear();

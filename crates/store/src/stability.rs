@@ -240,7 +240,7 @@ impl Store {
     fn may_copy(&self, at: At) -> bool {
         let key = self.table.key(at);
         let is_mine = |other: At| Some(self.table.dot(other).0) == self.mine;
-        !self.table.under(key).any(is_mine) && !self.staged.iter().any(|staged| staged.key == key)
+        !self.table.under(key).any(is_mine) && !self.staged.has(key)
     }
 
     /// Whether all that matter have seen exactly what is seen here of an origin.
