@@ -13,6 +13,7 @@
 //! - what was superseded or deleted and forgotten does not come back: whoever missed it is reset;
 //! - when nothing is written and peers can talk, all become equal and contexts empty.
 
+mod claims;
 mod config;
 mod exchange;
 mod input;
@@ -34,6 +35,7 @@ pub use message::{CopyOf, DecodeError, Marker, Message, Sent, Vector, WIRE_VERSI
 pub use seen::Seen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use base::{NodeId, Origin, Rng, Time, Version, Way};
 
@@ -87,6 +89,9 @@ pub struct Counters {
 
 /// An origin's place in the arrays.
 type Slot = u16;
+
+/// A hash of claims with the number of origins, and the claims.
+type Agreed = ((u64, usize), Arc<BTreeMap<Slot, Seen>>);
 
 /// What is known of one origin.
 #[derive(Clone, Debug, Default)]
@@ -158,6 +163,8 @@ pub struct Store {
     held_out: VecDeque<(Mark, NodeId, Way, Vec<u8>)>,
     unconfirmed: BTreeSet<u64>,
     peers: BTreeMap<NodeId, Peer>,
+    /// What this node claimed when a peer last claimed the same; its hash, and of how many origins.
+    agreed: Option<Agreed>,
     live: Vec<NodeId>,
     frontier: BTreeSet<NodeId>,
     /// Who is compared with next, the last first.
@@ -195,6 +202,7 @@ impl Store {
             held_out: VecDeque::new(),
             unconfirmed: BTreeSet::new(),
             peers: BTreeMap::new(),
+            agreed: None,
             live: Vec::new(),
             frontier: BTreeSet::new(),
             turns: Vec::new(),
