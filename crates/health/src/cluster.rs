@@ -636,6 +636,11 @@ impl Cluster {
 
     fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
+        match state {
+            State::Alive => self.marks.trust(self.now, member.id),
+            _ if member.id == self.me => {}
+            State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
+        }
         let change = self.peers.changed(self.now, member);
         if change.is_other || change.bearer == Some(member.id) {
             self.seat(Arc::clone(&member.name), change.bearer);
@@ -725,7 +730,7 @@ impl Cluster {
 
     fn settle_marks(&mut self) {
         let (store, shares, membership) = (&self.store, &self.shares, &self.membership);
-        let is_seen = |version| store.is_satisfied(version);
+        let is_seen = |version| store.has_all_up_to(version);
         let epoch_of = |owner, interval, sum| {
             let name = &membership.member(owner)?.name;
             shares.epoch(name, interval, sum)

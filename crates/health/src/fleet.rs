@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Time, Version, hash64};
+use base::{Duration, NodeId, Time, Version, hash64};
 
 use crate::cluster::Vote;
-use crate::definition::Definition;
 
 /// One member as readers see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +44,30 @@ pub(crate) struct Promised {
     pub(crate) except: Vec<u64>,
 }
 
-/// Who owns a target: places in the list of names, and since which epoch the first does.
+/// Who owns a target: places in the list of names, and since when the first does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owned {
     pub(crate) three: [u16; 3],
     pub(crate) epoch: u32,
+    /// Since when it can be known here that the owner means the same: when it became the owner, or
+    /// somebody else wrote the status. Rounded up; in tenths of a second.
+    pub(crate) since: u32,
 }
+
+impl Owned {
+    /// The owner is another, or the interval, from now on.
+    pub(crate) fn turn(&mut self, now: Time, epoch: u32) {
+        self.epoch = epoch;
+        self.anew(now);
+    }
+
+    /// Somebody else than the owner has written the status.
+    pub(crate) fn anew(&mut self, now: Time) {
+        self.since = u32::try_from(now.0.div_ceil(TENTH)).unwrap_or(u32::MAX);
+    }
+}
+
+const TENTH: u64 = 100_000;
 
 /// No name.
 pub(crate) const NOBODY: u16 = u16::MAX;
@@ -60,6 +77,7 @@ impl Default for Owned {
         Self {
             three: [NOBODY; 3],
             epoch: 0,
+            since: 0,
         }
     }
 }
@@ -77,8 +95,6 @@ pub struct Fleet {
     pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
     /// How far apart owners offer their marks; zero in a fleet of up to a hundred marks.
     pub(crate) spacing: Duration,
-    /// Targets whose status somebody else than their owner wrote last, since when that is known.
-    pub(crate) foreign: Arc<BTreeMap<Slot, Time>>,
     pub(crate) seen: store::Vector,
     /// The version that answers of this node carry.
     pub(crate) version: Version,
@@ -138,7 +154,6 @@ impl Fleet {
 
     pub(crate) fn promise(
         &self,
-        slot: Slot,
         owned: Owned,
         name: &str,
         interval: Duration,
@@ -147,22 +162,15 @@ impl Fleet {
         let hash = hash64(name.as_bytes());
         let is_mine = self.name(owned.three[0]) == Some(&self.me);
         let spread = if is_mine { Duration::ZERO } else { SPREAD };
-        let foreign = self.foreign.get(&slot);
-        let agrees = foreign.is_none_or(|since| promised.at >= *since + spread);
+        let agrees = promised.at >= Time(u64::from(owned.since) * TENTH) + spread;
         let holds = owned.epoch <= promised.epoch && agrees && !promised.except.contains(&hash);
         holds.then_some(promised)
     }
 }
 
-/// What somebody has written is known to the target's owner after this. Until then the owner may
-/// be promising something else than is shown.
-const SPREAD: Duration = Duration::from_secs(2);
-/// How long it is remembered that somebody else than its owner wrote a target's status: no promise
-/// from before counts for longer.
-pub(crate) fn foreign_for(definition: &Definition) -> Duration {
-    stale_after(definition.interval, definition.timeout) + SPREAD
-}
-
+/// What somebody has written is known to the target's owner after this, a new owner included. Until
+/// then the owner may be promising something else than is shown.
+pub(crate) const SPREAD: Duration = Duration::from_secs(2);
 /// A target that was not checked for so long is stale.
 pub(crate) fn stale_after(interval: Duration, timeout: Duration) -> Duration {
     interval * 2 + timeout + Duration::from_secs(5)

@@ -199,7 +199,7 @@ impl View {
         }
         // A target that has no status yet has not been checked, whatever its owner promises.
         let is_known = row.status.transition > 0;
-        let promised = fleet.promise(row.slot, owned, row.name(), definition.interval);
+        let promised = fleet.promise(owned, row.name(), definition.interval);
         let checked = promised.filter(|_| is_known).map(|promised| promised.at);
         let most = stale_after(definition.interval, definition.timeout) + fleet.spacing;
         let is_fresh = checked.is_some_and(|checked| now.since(checked) <= most);

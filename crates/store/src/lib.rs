@@ -395,6 +395,15 @@ impl Store {
         })
     }
 
+    /// Whether a write and all that its origin wrote before it are seen here.
+    #[must_use]
+    pub fn has_all_up_to(&self, version: Version) -> bool {
+        self.slots.get(&version.origin).is_some_and(|&slot| {
+            let known = &self.known[usize::from(slot)];
+            known.is_closed() || known.seen.prefix() >= version.seq
+        })
+    }
+
     fn held(&self, at: At) -> Held<'_> {
         let context = self.contexts.get(&at);
         let copy_of = context.and_then(|context| context.copy_of);

@@ -1,8 +1,10 @@
 //! What other owners promise: their marks as they came, the newest of each owner and interval.
 //!
 //! A mark counts once this node has all that the owner had written by then, and holds of the
-//! targets that both believe to be the owner's; until then it waits, and the older one stays. Ages add up along
-//! the way, so that no two clocks are compared (design.md, "Freshness and coverage").
+//! targets that both believe to be the owner's; until then it waits, and the older one stays. Of
+//! an owner that was suspected only what it found well after its return counts: what others wrote
+//! meanwhile it may not have heard. Ages add up along the way, so that no two clocks are compared
+//! (design.md, "Freshness and coverage").
 //! Does not know targets or the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use base::{Duration, NodeId, Time, Version};
 
 use super::packet::Mark;
+use crate::fleet::SPREAD;
 
 /// Owners and intervals that are remembered at most; more are counted and dropped.
 const MARKS_MAX: usize = 16_384;
@@ -51,6 +54,8 @@ pub(crate) struct Marks {
     unsettled: BTreeSet<Place>,
     /// What is to be passed on, in turn.
     queue: VecDeque<Place>,
+    /// Owners that are suspected or dead, and since when those are back that were.
+    doubted: BTreeMap<NodeId, Option<Time>>,
     /// When this node's own were last offered to others.
     offered: BTreeMap<Duration, Time>,
     dropped: u64,
@@ -140,6 +145,18 @@ impl Marks {
         true
     }
 
+    /// An owner is suspected, or dead.
+    pub(crate) fn doubt(&mut self, owner: NodeId) {
+        self.doubted.insert(owner, None);
+    }
+
+    /// An owner is alive.
+    pub(crate) fn trust(&mut self, now: Time, owner: NodeId) {
+        if let Some(since @ None) = self.doubted.get_mut(&owner) {
+            *since = Some(now);
+        }
+    }
+
     /// Lets those count whose time has come; whether any did. `epoch_of` tells since when a sum is
     /// what this node believes of an owner's targets.
     pub(crate) fn settle(
@@ -155,6 +172,14 @@ impl Marks {
                 continue;
             };
             if waiting.version.seq > 0 && !is_seen(waiting.version) {
+                continue;
+            }
+            let is_in_touch = match self.doubted.get(&place.0) {
+                None => true,
+                Some(None) => false,
+                Some(Some(since)) => waiting.at >= *since + SPREAD,
+            };
+            if !is_in_touch {
                 continue;
             }
             self.unsettled.remove(place);
@@ -175,6 +200,7 @@ impl Marks {
         self.newest.retain(|(of, _), _| *of != owner);
         self.held.retain(|(of, _), _| *of != owner);
         self.unsettled.retain(|(of, _)| *of != owner);
+        self.doubted.remove(&owner);
     }
 
     /// Those that began to count since the last call.
@@ -274,6 +300,24 @@ mod tests {
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
         assert!(marks.settle(|_| true, |_, _, sum| (sum == 77).then_some(8)));
         assert_eq!(held(&marks), Some((Time(5_000_000), 8)));
+    }
+
+    #[test]
+    fn of_an_owner_that_was_suspected_only_what_it_found_after_its_return_counts() {
+        let mut marks = Marks::default();
+        marks.hear(Time(5_000_000), mark(1_000, 1, 0));
+        marks.settle(|_| true, believed);
+        marks.doubt(OWNER);
+        marks.hear(Time(6_000_000), mark(0, 1, 0));
+        assert!(!marks.settle(|_| true, believed), "it is suspected");
+        marks.trust(Time(7_000_000), OWNER);
+        marks.trust(Time(9_000_000), OWNER);
+        marks.hear(Time(8_900_000), mark(0, 1, 0));
+        assert!(!marks.settle(|_| true, believed), "it may not have heard");
+        assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
+        marks.hear(Time(9_500_000), mark(500, 1, 0));
+        assert!(marks.settle(|_| true, believed));
+        assert_eq!(held(&marks), Some((Time(9_000_000), 1)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
 use crate::cluster::{Ask, Case, Ruling, Section, Streak, Vote, Word, patience, status_key};
 use crate::definition;
-use crate::fleet::{Votes, foreign_for};
+use crate::fleet::Votes;
 use crate::input::{Check, Event, Output, Probed};
 use crate::outcome::{Doubt, Finding, Reason};
 use crate::status::{State, Status};
@@ -358,40 +358,21 @@ impl Node {
     /// of another one, until it knows this one; and an owner that learns it has to check again.
     fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>) {
         let now = self.now;
-        let joined = self.joined.as_mut().expect("its store spoke");
-        let by = joined.place(by);
-        if joined.owned_mut(slot).three[0] == by {
-            if !joined.foreign.contains_key(&slot) {
-                return;
-            }
-            Arc::make_mut(&mut joined.foreign).remove(&slot);
-            return;
-        }
         let is_paused = self.row(slot).definition.paused;
         let joined = self.joined.as_mut().expect("its store spoke");
+        let by = joined.place(by);
+        let owned = joined.owned_mut(slot);
+        if owned.three[0] == by {
+            return;
+        }
+        owned.anew(now);
+        let owned = *owned;
+        self.staging.open.owners.push((slot, owned));
         let hot = &mut self.hot[slot.index()];
-        Arc::make_mut(&mut joined.foreign).insert(slot, now);
         if hot.role == Role::Owner && !is_paused {
             let stamp = std::mem::take(&mut hot.stamp);
             let rounds = &mut joined.cluster.rounds;
             rounds.unsettle(now, slot, hot.interval, stamp);
-        }
-    }
-
-    /// What somebody else wrote so long ago that no promise from before counts any more.
-    pub(super) fn forget_the_foreign(&mut self) {
-        let now = self.now;
-        let rows = &self.rows;
-        let joined = self.joined.as_mut().expect("only a joined node comes here");
-        let is_over = |(slot, since): (&Slot, &base::Time)| {
-            let row = rows.get(slot.index()).and_then(Option::as_ref);
-            row.is_none_or(|row| now.since(*since) > foreign_for(&row.definition))
-        };
-        let over = joined.foreign.iter().filter(|entry| is_over(*entry));
-        let over: Vec<Slot> = over.map(|(slot, _)| *slot).collect();
-        if !over.is_empty() {
-            let foreign = Arc::make_mut(&mut joined.foreign);
-            foreign.retain(|slot, _| over.binary_search(slot).is_err());
         }
     }
 

@@ -60,8 +60,6 @@ pub(super) struct Joined {
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
     pub(super) orphans: BTreeMap<Arc<str>, Time>,
-    /// Targets whose status somebody else than their owner wrote last, since when that is known.
-    pub(super) foreign: Arc<BTreeMap<Slot, Time>>,
     pub(super) owned: Vec<Owned>,
     /// The store's marks of the batches that the disk has not confirmed.
     at_disk: VecDeque<(Batch, store::Mark)>,
@@ -101,7 +99,6 @@ impl Joined {
             mend_at: None,
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            foreign: Arc::default(),
             owned: Vec::new(),
             at_disk: VecDeque::new(),
             mark: None,
@@ -195,7 +192,6 @@ impl Joined {
             members: self.seats.clone(),
             is_ready: self.cluster.is_ready(),
             names: Arc::clone(self.cluster.shares.names()),
-            foreign: Arc::clone(&self.foreign),
             promised: self.promised.clone(),
             spacing: self.cluster.spacing(),
             seen: self.cluster.store.vector(),
@@ -406,7 +402,6 @@ impl Node {
         self.promise();
         self.yield_no_longer();
         self.sweep_statuses();
-        self.forget_the_foreign();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let late: Vec<Version> = joined
             .acks

@@ -152,7 +152,7 @@ impl Node {
         let shares = &mut joined.cluster.shares;
         if let Some(epoch) = shares.count(now, slot, &definition.name, of) {
             let owned = joined.owned_mut(slot);
-            owned.epoch = epoch;
+            owned.turn(now, epoch);
             let owned = *owned;
             self.staging.open.owners.push((slot, owned));
         }
@@ -228,7 +228,10 @@ impl Node {
         hot.ticket.0 = hot.ticket.0.wrapping_add(1);
         hot.in_flight = false;
         hot.owed = false;
-        self.outputs.push_back(Output::Undefine(slot));
+        // Whoever is still asked for an opinion forgets it once that is given.
+        if !self.is_probed_for_others(slot) {
+            self.outputs.push_back(Output::Undefine(slot));
+        }
     }
 
     /// What only an owner keeps of a target is dropped.

@@ -68,12 +68,12 @@ const CALM: Duration = Duration::from_secs(22);
 const WELL: Duration = Duration::from_secs(16);
 
 impl Course {
-    /// Three to seven hosts, three to nine targets, 20 to 50 seconds of trouble.
+    /// Three to seven hosts, three to nine targets, one to two and a half minutes of trouble.
     #[must_use]
     pub fn draw(kind: Kind, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0xf1ee7);
         let hosts = 3 + small(rng.below(3).min(rng.below(5)) + rng.below(3));
-        let stormy = START + Duration::from_millis(20_000 + rng.below(30_000));
+        let stormy = START + Duration::from_millis(60_000 + rng.below(90_000));
         let plan = Plan::calm(seed, hosts, stormy + CALM);
         let mut course = Self::still(kind, plan, 3 + rng.below(7), &mut rng);
         course.plan.calm_from = Time::ZERO + stormy;
@@ -110,8 +110,8 @@ impl Course {
             self.servers.moods.insert(name, server);
         }
         let blocks = match self.kind {
-            Kind::Crashes | Kind::Weather | Kind::Writes => rng.below(2),
-            Kind::Still | Kind::Cuts | Kind::All => rng.below(4),
+            Kind::Crashes | Kind::Weather | Kind::Writes => rng.below(3),
+            Kind::Still | Kind::Cuts | Kind::All => rng.below(8),
         };
         for _ in 0..blocks {
             let host = self.any(rng);
@@ -131,8 +131,8 @@ impl Course {
     fn draw_faults(&mut self, rng: &mut Rng) {
         let count = match self.kind {
             Kind::Still => 0,
-            Kind::All => 2 + rng.below(8),
-            Kind::Crashes | Kind::Cuts | Kind::Weather | Kind::Writes => 1 + rng.below(5),
+            Kind::All => 2 + rng.below(16),
+            Kind::Crashes | Kind::Cuts | Kind::Weather | Kind::Writes => 1 + rng.below(10),
         };
         for _ in 0..count {
             let (from, until) = span(rng, Time::ZERO + START, self.plan.calm_from);
@@ -182,7 +182,7 @@ impl Course {
     /// Each put is a definition of its own, each version of the file too, so that one can tell
     /// which of them a node shows.
     fn draw_calls(&mut self, rng: &mut Rng) {
-        let count = 2 + rng.below(10);
+        let count = 2 + rng.below(20);
         for n in 0..count {
             let host = self.any(rng);
             let (at, _) = span(rng, Time::ZERO + START, self.plan.calm_from);
@@ -256,7 +256,7 @@ fn server(rng: &mut Rng, definition: &Definition, latest: Time) -> Server {
     let mut moods = Vec::new();
     let mut at = START + Duration::from_millis(rng.below(15_000));
     let is_long = rng.chance(40);
-    for _ in 0..rng.below(4) {
+    for _ in 0..rng.below(9) {
         let length = if is_long {
             Duration::from_millis(16_000 + rng.below(8_000))
         } else {

@@ -74,7 +74,7 @@ impl Judge<'_> {
 
     fn detection(&self, now: Time) -> Duration {
         let early = Time(now.0.saturating_sub(30_000_000));
-        if self.trouble.is_rough(early, now) {
+        if self.trouble.is_rough(early, now) || self.trouble.was_one_way(early, now) {
             ROUGH_DETECTION
         } else {
             DETECTION
@@ -271,7 +271,8 @@ impl Judge<'_> {
         name: &str,
         from: Time,
     ) -> Result<(), Breach> {
-        let at = written.at;
+        // Wall clocks are told in milliseconds, and are slewed.
+        let at = written.at + Duration::from_millis(100);
         if self.trouble.is_rough(from, at) {
             return Ok(());
         }
@@ -383,20 +384,35 @@ impl Judge<'_> {
                 + Duration::from_secs(2);
             let since = since.max(watched.since);
             let detection = self.detection(now);
-            let mut due = since + span;
-            if quiet + detection > since {
-                due = due.max(quiet + detection + span);
-            }
-            if now < due {
+            let due = |detection: Duration| {
+                let after = if quiet + detection > since {
+                    quiet + detection
+                } else {
+                    since
+                };
+                after + span
+            };
+            if now < due(detection) {
                 continue;
             }
             for host in self.hosts().filter(|host| world.is_running(*host)) {
+                let disk = self.trouble.slow_disk(host, now) * 2;
+                let is_lonely = self.is_in_minority(world, host);
+                if now < due(detection) + disk || (is_lonely && now < due(LONELY_DETECTION) + disk)
+                {
+                    continue;
+                }
                 let view = world.node(host).expect("it runs").node().view();
                 let Some(row) = view.get(name) else {
                     continue;
                 };
                 let shown = row.status.state;
-                let allows = self.allowed(world, host, state);
+                // An owner that hears no majority can confirm nothing, and all show what it says.
+                let owner = view.owners(row.slot).next().and_then(|name| host_of(name));
+                let owner = owner.filter(|owner| world.is_running(*owner));
+                let is_minority =
+                    is_lonely || owner.is_some_and(|owner| self.is_in_minority(world, owner));
+                let allows = self.allowed(now, is_minority, state);
                 let freshness = view.freshness(row, world.local_time(host));
                 let is_stale = freshness.is_some_and(|freshness| freshness.is_stale);
                 let is_excused = is_stale && self.trouble.has_cuts(now);
@@ -409,17 +425,21 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// What a host may show of a target that is in this state for all, as if it were fresh.
-    fn allowed(&self, world: &World<Process>, host: Host, state: State) -> &'static [State] {
+    /// Whether a host can talk with no more than half of all, itself included.
+    fn is_in_minority(&self, world: &World<Process>, host: Host) -> bool {
         let now = world.now();
-        let early = Time(now.0.saturating_sub(15_000_000));
         let joined = |other: &Host| {
             world.is_running(*other)
                 && self.trouble.is_open(host, *other, now, now)
                 && self.trouble.is_open(*other, host, now, now)
         };
         let connected = self.hosts().filter(joined).count();
-        let is_minority = connected * 2 <= self.course.plan.hosts as usize;
+        connected * 2 <= self.course.plan.hosts as usize
+    }
+
+    /// What a host may show of a target that is in this state for all, as if it were fresh.
+    fn allowed(&self, now: Time, is_minority: bool, state: State) -> &'static [State] {
+        let early = Time(now.0.saturating_sub(15_000_000));
         let is_doubtful =
             is_minority || self.trouble.is_one_way(now) || self.trouble.is_rough(early, now);
         match (state, is_doubtful) {

@@ -24,6 +24,8 @@ pub struct Trouble {
     rough: Vec<(Time, Time)>,
     /// A process stood still, or its disk was slow.
     stalls: Vec<(Host, Time, Time)>,
+    /// How much longer a disk took in a span.
+    disks: Vec<(Host, Time, Time, Duration)>,
 }
 
 impl Trouble {
@@ -60,6 +62,11 @@ impl Trouble {
                     continue;
                 }
                 Fault::Pause(host, span) | Fault::SlowDisk(host, _, span) => {
+                    if let Fault::SlowDisk(_, slower, _) = fault {
+                        trouble
+                            .disks
+                            .push((*host, at, at + *span + *slower, *slower));
+                    }
                     trouble.stalls.push((*host, at, at + *span));
                     trouble.moments.push(at + *span);
                     continue;
@@ -155,6 +162,26 @@ impl Trouble {
         self.cuts.iter().any(|cut| {
             cut.begins <= now && now < cut.ends && self.is_open(cut.to, cut.from, now, now)
         })
+    }
+
+    /// Whether that was so at some moment of this span.
+    #[must_use]
+    pub fn was_one_way(&self, from: Time, until: Time) -> bool {
+        let within = |cut: &&Cut| cut.begins <= until && from < cut.ends;
+        let mut cuts = self.cuts.iter().filter(within);
+        cuts.any(|cut| {
+            let at = cut.begins.max(from);
+            self.is_open(cut.to, cut.from, at, at)
+        })
+    }
+
+    /// How much longer a write of this host takes now, or took when those that are under way began.
+    #[must_use]
+    pub fn slow_disk(&self, host: Host, now: Time) -> Duration {
+        let of_host = self.disks.iter().filter(|(of, ..)| *of == host);
+        let slow =
+            of_host.filter(|(_, from, until, slower)| *from <= now && now < *until + *slower);
+        slow.map(|(.., slower)| *slower).max().unwrap_or_default()
     }
 
     /// When this host last went on after it had stood still.
