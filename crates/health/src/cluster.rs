@@ -336,7 +336,12 @@ impl Cluster {
         if self.effects.is_empty() {
             self.drain();
         }
-        self.effects.pop_front()
+        let first = self.effects.pop_front();
+        if first.is_none() {
+            // A load of many targets is over: its room is given back.
+            self.effects.shrink_to(ROOM_KEPT);
+        }
+        first
     }
 
     /// What is to be sent; drain until `None`, after the effects.
@@ -820,6 +825,9 @@ pub(crate) struct Promise {
     /// Those of which it does not hold, by the hashes of their names.
     pub(crate) except: Vec<u64>,
 }
+
+/// What a queue keeps of its room once it is empty.
+const ROOM_KEPT: usize = 64;
 
 /// Among so many others, an owner tells all of them.
 const DIRECT_MAX: usize = 12;

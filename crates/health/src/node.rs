@@ -282,7 +282,12 @@ impl Node {
                 self.view_at = self.now + self.config.view_every;
             }
         }
-        self.outputs.pop_front()
+        let first = self.outputs.pop_front();
+        if first.is_none() {
+            // A load of many targets is over: its room is given back.
+            self.outputs.shrink_to(64);
+        }
+        first
     }
 
     /// When to give [`Input::Tick`], if nothing happens before.

@@ -110,7 +110,11 @@ impl Ownership {
     /// What follows; drain until `None`. Changes wait without bound: 16 bytes each, and at most
     /// one per target for each input.
     pub fn poll(&mut self) -> Option<Output> {
-        let (slot, before, after) = self.changed.pop_front()?;
+        let Some((slot, before, after)) = self.changed.pop_front() else {
+            // A member has come or gone and moved many: the room is given back.
+            self.changed.shrink_to(64);
+            return None;
+        };
         Some(Output::Changed(Change {
             slot,
             before: self.names(before),

@@ -8,10 +8,12 @@
 //! Does not know datagrams from streams, except for where they fit.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use base::wire::Writer;
 use base::{Duration, NodeId, Origin, Time, Way, hash64};
 
+use crate::claims::Claims;
 use crate::message::{DecodeError, Marker, Message, Sent, Vector, put_seen, size_of};
 use crate::table::At;
 use crate::{Known, Mark, Mutation, Output, Seen, Slot, Store};
@@ -31,7 +33,7 @@ const ANSWER_EVERY: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peer {
     /// What it claims to have on disk, by slot.
-    pub(crate) claims: BTreeMap<Slot, Seen>,
+    pub(crate) claims: Claims,
     /// Whether, since it can be talked to, everything that it had was here once.
     pub(crate) is_met: bool,
     sending: Option<Sending>,
@@ -230,8 +232,8 @@ impl Store {
         if hash != self.hash() {
             return;
         }
-        let claims = self.claims_now();
-        self.peer_claims(from, claims);
+        let claims = self.claims_now(hash);
+        self.peer_claims(from, Claims::of(claims));
         self.met(from);
     }
 
@@ -241,13 +243,21 @@ impl Store {
         }
     }
 
-    fn claims_now(&self) -> BTreeMap<Slot, Seen> {
+    /// What this node claims, which has this hash; made once for all who claim the same.
+    fn claims_now(&mut self, hash: u64) -> Arc<BTreeMap<Slot, Seen>> {
+        // Origins of which nothing is claimed are not in the hash.
+        let key = (hash, self.slots.len());
+        if let Some((_, claims)) = self.agreed.as_ref().filter(|(of, _)| *of == key) {
+            return Arc::clone(claims);
+        }
         let open = self
             .slots
             .values()
             .map(|&slot| (slot, &self.known[usize::from(slot)]));
-        open.map(|(slot, known)| (slot, self.claim(known).clone()))
-            .collect()
+        let claims = open.map(|(slot, known)| (slot, self.claim(known).clone()));
+        let claims = Arc::new(claims.collect());
+        self.agreed = Some((key, Arc::clone(&claims)));
+        claims
     }
 
     /// Says what this node has, as the start of an exchange to here.
@@ -299,7 +309,7 @@ impl Store {
             lacks |= !is_covered || (covers && here && !there);
             knows_more |= !covers || (is_covered && there && !here);
         }
-        self.peer_claims(from, has.seen.clone());
+        self.peer_claims(from, Claims::of(Arc::new(has.seen.clone())));
         if !knows_more {
             self.met(from);
         }
@@ -568,8 +578,8 @@ impl Store {
     }
 
     /// Notes what a peer has on disk, and what of ours is thereby confirmed.
-    pub(crate) fn peer_claims(&mut self, from: NodeId, claims: BTreeMap<Slot, Seen>) {
-        if let Some(seen) = self.mine.and_then(|mine| claims.get(&mine)) {
+    pub(crate) fn peer_claims(&mut self, from: NodeId, claims: Claims) {
+        if let Some(seen) = self.mine.and_then(|mine| claims.get(mine)) {
             self.confirm_seen(&seen.clone());
         }
         if let Some(peer) = self.peers.get_mut(&from) {

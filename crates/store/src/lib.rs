@@ -13,6 +13,7 @@
 //! - what was superseded or deleted and forgotten does not come back: whoever missed it is reset;
 //! - when nothing is written and peers can talk, all become equal and contexts empty.
 
+mod claims;
 mod config;
 mod exchange;
 mod input;
@@ -23,6 +24,7 @@ mod record;
 mod reset;
 mod seen;
 mod stability;
+mod staged;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -33,13 +35,15 @@ pub use message::{CopyOf, DecodeError, Marker, Message, Sent, Vector, WIRE_VERSI
 pub use seen::Seen;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use base::{NodeId, Origin, Rng, Time, Version, Way};
 
 use exchange::Peer;
-use merge::{Batch, Context, Staged};
+use merge::{Batch, Context};
 use news::News;
 use stability::Barrier;
+use staged::Waits;
 use table::{At, Table};
 
 /// The longest key, in bytes.
@@ -85,6 +89,9 @@ pub struct Counters {
 
 /// An origin's place in the arrays.
 type Slot = u16;
+
+/// A hash of claims with the number of origins, and the claims.
+type Agreed = ((u64, usize), Arc<BTreeMap<Slot, Seen>>);
 
 /// What is known of one origin.
 #[derive(Clone, Debug, Default)]
@@ -148,7 +155,7 @@ pub struct Store {
     /// The origin of this life; none before its first write.
     mine: Option<Slot>,
     last_seq: u64,
-    staged: VecDeque<Staged>,
+    staged: Waits,
     batch: Batch,
     mark: u64,
     at_disk: VecDeque<(Mark, Batch)>,
@@ -156,6 +163,8 @@ pub struct Store {
     held_out: VecDeque<(Mark, NodeId, Way, Vec<u8>)>,
     unconfirmed: BTreeSet<u64>,
     peers: BTreeMap<NodeId, Peer>,
+    /// What this node claimed when a peer last claimed the same; its hash, and of how many origins.
+    agreed: Option<Agreed>,
     live: Vec<NodeId>,
     frontier: BTreeSet<NodeId>,
     /// Who is compared with next, the last first.
@@ -186,13 +195,14 @@ impl Store {
             slots: BTreeMap::new(),
             mine: None,
             last_seq: 0,
-            staged: VecDeque::new(),
+            staged: Waits::default(),
             batch: Batch::default(),
             mark: 0,
             at_disk: VecDeque::new(),
             held_out: VecDeque::new(),
             unconfirmed: BTreeSet::new(),
             peers: BTreeMap::new(),
+            agreed: None,
             live: Vec::new(),
             frontier: BTreeSet::new(),
             turns: Vec::new(),
@@ -224,7 +234,12 @@ impl Store {
 
     /// What is to be done next; drain until `None` after every [`Self::handle`].
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let first = self.outputs.pop_front();
+        if first.is_none() {
+            // A bulk load is over: its room is given back.
+            self.outputs.shrink_to(64);
+        }
+        first
     }
 
     /// When [`Input::Tick`] is due.
@@ -311,7 +326,7 @@ impl Store {
     #[must_use]
     pub fn ahead(&self) -> Self {
         let mut ahead = self.clone();
-        while let Some(staged) = ahead.staged.pop_front() {
+        while let Some(staged) = ahead.staged.pop_if(|_| true) {
             ahead.take_part(staged);
         }
         ahead.outputs.clear();

@@ -116,7 +116,7 @@ impl Store {
         self.batch.writes.insert(place, Some(content));
         let (place, content) = record::prefix(origin, seq);
         self.batch.writes.insert(place, Some(content));
-        self.staged.push_back(Staged {
+        self.staged.push(Staged {
             mark: Mark(self.mark + 1),
             slot: mine,
             seq,
@@ -141,7 +141,7 @@ impl Store {
                 }
             }
         }
-        for staged in self.staged.iter().filter(|staged| staged.key == key) {
+        for staged in self.staged.under(key) {
             join(&mut over, &staged.context);
         }
         Context {
@@ -387,7 +387,7 @@ impl Store {
     /// A copy that waits for the disk goes when its original does: the disk must not hold it
     /// beside what superseded that.
     fn take_back_copies(&mut self) {
-        if self.staged.iter().all(|s| s.context.copy_of.is_none()) {
+        if !self.staged.has_copies() {
             return;
         }
         let mut staged = std::mem::take(&mut self.staged);
@@ -424,7 +424,7 @@ impl Store {
         while let Some((_, to, way, bytes)) = self.held_out.pop_front_if(|held| held.0 <= mark) {
             self.outputs.push_back(Output::Send(to, way, bytes));
         }
-        while let Some(staged) = self.staged.pop_front_if(|staged| staged.mark <= mark) {
+        while let Some(staged) = self.staged.pop_if(|staged| staged.mark <= mark) {
             self.take_part(staged);
         }
     }

@@ -6,9 +6,11 @@
 //! Does not know how an exchange is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use base::{NodeId, Origin};
 
+use crate::claims::Claims;
 use crate::message::{Live, Marker};
 use crate::table::At;
 use crate::{Seen, Slot, Store, record};
@@ -66,7 +68,7 @@ impl Store {
         for (origin, all) in marker.vector.retired {
             self.adopt_retired(origin, all);
         }
-        self.peer_claims(from, has.seen);
+        self.peer_claims(from, Claims::of(Arc::new(has.seen)));
         self.met(from);
     }
 

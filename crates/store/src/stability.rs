@@ -39,26 +39,29 @@ impl Store {
     }
 
     pub(crate) fn sweep(&mut self) {
-        self.settle();
+        if !self.waiting.is_empty() || self.barrier.is_some() {
+            self.settle();
+        }
         self.clear_contexts_and_deletes();
         self.move_and_close();
     }
 
-    /// Computes what is stable.
+    /// Computes what is stable: of each origin what all of the frontier claim. O(n) in all claims.
     fn settle(&mut self) {
-        for slot in 0..self.known.len() {
-            let key = Slot::try_from(slot).expect("a slot is an index");
-            let claimed = |peer: Option<&Peer>| {
-                let seen = peer.and_then(|peer| peer.claims.get(&key));
-                seen.map_or(0, Seen::prefix)
-            };
-            let least = self
-                .frontier
-                .iter()
-                .map(|id| claimed(self.peers.get(id)))
-                .min();
-            let own = self.known[slot].durable.prefix();
-            self.known[slot].stable = least.map_or(own, |least| least.min(own));
+        let own = self.known.iter().map(|known| known.durable.prefix());
+        let mut least: Vec<u64> = own.collect();
+        for id in &self.frontier {
+            let mut theirs = vec![0; least.len()];
+            let claims = self.peers.get(id).into_iter();
+            for (slot, seen) in claims.flat_map(|peer| peer.claims.iter()) {
+                theirs[usize::from(slot)] = seen.prefix();
+            }
+            for (least, theirs) in least.iter_mut().zip(theirs) {
+                *least = (*least).min(theirs);
+            }
+        }
+        for (known, least) in self.known.iter_mut().zip(least) {
+            known.stable = least;
         }
     }
 
@@ -139,8 +142,8 @@ impl Store {
     fn all_claimed(&self) -> BTreeMap<Slot, Seen> {
         let mut all: BTreeMap<Slot, Seen> = BTreeMap::new();
         for peer in self.frontier.iter().filter_map(|id| self.peers.get(id)) {
-            for (slot, seen) in &peer.claims {
-                all.entry(*slot).or_default().join(seen);
+            for (slot, seen) in peer.claims.iter() {
+                all.entry(slot).or_default().join(seen);
             }
         }
         all
@@ -240,7 +243,7 @@ impl Store {
     fn may_copy(&self, at: At) -> bool {
         let key = self.table.key(at);
         let is_mine = |other: At| Some(self.table.dot(other).0) == self.mine;
-        !self.table.under(key).any(is_mine) && !self.staged.iter().any(|staged| staged.key == key)
+        !self.table.under(key).any(is_mine) && !self.staged.has(key)
     }
 
     /// Whether all that matter have seen exactly what is seen here of an origin.
@@ -250,7 +253,7 @@ impl Store {
             return true;
         }
         let is_equal = |peer: Option<&Peer>| {
-            peer.and_then(|peer| peer.claims.get(&slot)) == Some(&known.durable)
+            peer.and_then(|peer| peer.claims.get(slot)) == Some(&known.durable)
         };
         self.is_up_to_date()
             && known.seen == known.durable

@@ -240,7 +240,8 @@ fn get_finding(r: &mut Reader<'_>) -> Result<Finding, DecodeError> {
 pub(crate) fn put_mark(w: &mut Writer, mark: &Mark) {
     w.raw(&mark.owner.0.to_le_bytes());
     w.number(crate::clock::micros(mark.interval) / 1_000);
-    w.number(crate::clock::micros(mark.age) / 1_000);
+    // Never younger than it is, however often it is passed on.
+    w.number(crate::clock::micros(mark.age).div_ceil(1_000));
     w.raw(&mark.sum.to_le_bytes());
     w.raw(&mark.version.origin.0.to_le_bytes());
     w.number(mark.version.seq);

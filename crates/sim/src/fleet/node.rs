@@ -328,7 +328,11 @@ impl cluster::Node for Process {
     }
 
     fn poll(&mut self) -> Option<Effect<Word>> {
-        self.effects.pop_front()
+        let first = self.effects.pop_front();
+        if first.is_none() {
+            self.effects.shrink_to(64);
+        }
+        first
     }
 }
 
