@@ -50,7 +50,8 @@ impl Node {
                     self.unable_stored(&node, &target, &key);
                     self.able_again(&node, &target);
                 }
-                Some(Kind::Status(_)) | None => {}
+                Some(Kind::Gone(node)) => self.gone_stored(node, &key),
+                Some(Kind::Status(_) | Kind::Origins(_)) | None => {}
             }
         }
         for definition in definitions {

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
+use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
 
+use super::inquire::Inquiries;
 use super::{Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
 use crate::definition::Definition;
@@ -54,6 +55,12 @@ pub(super) struct Joined {
     pub(super) file: Option<(u64, Vec<Arc<Definition>>)>,
     /// Since when the present revision lacks entries that this node could write.
     pub(super) mend_at: Option<Time>,
+    /// Under what this node writes, as it has told the others.
+    pub(super) named: Option<Origin>,
+    /// Nodes that are gone for good, until all that they wrote under is closed.
+    pub(super) gone: BTreeSet<NodeId>,
+    /// Questions for the accounts of other owners.
+    pub(super) inquiries: Inquiries,
     /// Requests that wait for a second disk.
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
@@ -92,6 +99,9 @@ impl Joined {
             to_load: None,
             file: None,
             mend_at: None,
+            named: None,
+            gone: BTreeSet::new(),
+            inquiries: Inquiries::default(),
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
             names: Arc::default(),
@@ -120,6 +130,7 @@ impl Joined {
             self.cluster.deadline(),
             self.cluster.catalog.deadline(),
             self.to_load.as_ref().map(|(at, _)| *at),
+            self.inquiries.deadline(),
         ];
         own.into_iter().chain(rooms).flatten().min()
     }
@@ -167,6 +178,7 @@ impl Joined {
             me: Arc::clone(&self.cluster.name),
             members: seats,
             is_ready: self.cluster.is_ready(),
+            accusations: self.cluster.accusations.iter().cloned().collect(),
             names: Arc::clone(&self.names),
             promised,
             seen: self.cluster.store.vector(),
@@ -237,6 +249,7 @@ impl Node {
         self.after_a_pause(away);
         self.rule();
         self.do_favours();
+        self.ask_again();
         self.let_leavers_go();
         self.settle_the_file();
         let joined = self.joined.as_mut().expect("it was there above");
@@ -282,10 +295,13 @@ impl Node {
             Effect::Confirmed(version) => self.confirmed(version),
             Effect::Ask(from, ask) => self.asked(from, ask),
             Effect::Streak(streak) => self.hear_streak(streak),
+            Effect::Inquire(from, inquire) => self.inquired(from, &inquire),
+            Effect::Tell(from, tell) => self.told(from, &tell),
             Effect::Seated(name) => self.seated(&name),
             Effect::Suspect(name, is_suspect) => self.suspect(&name, is_suspect),
             Effect::Members => self.fleet_is_old(),
             Effect::Ready => self.ready(),
+            Effect::Forgotten(id) => self.forgotten(id),
             Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
             Effect::Left => {
                 self.joined.as_mut().expect("it spoke").has_left = true;
@@ -322,6 +338,8 @@ impl Node {
             Some(Kind::Status(name)) => self.adopt_status(&name),
             Some(Kind::Manifest) => self.manifest_stored(key),
             Some(Kind::Unable(node, target)) => self.unable_stored(&node, &target, key),
+            Some(Kind::Origins(node)) => self.origins_stored(node, key),
+            Some(Kind::Gone(node)) => self.gone_stored(node, key),
             None => {}
         }
     }
@@ -365,6 +383,8 @@ impl Node {
         self.promise();
         self.yield_no_longer();
         self.sweep_statuses();
+        self.name_origins();
+        self.close_the_gone();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let late: Vec<Version> = joined
             .acks
@@ -405,11 +425,15 @@ impl Node {
         let Some(joined) = &mut self.joined else {
             return self.answer(request, Answer::NoCluster);
         };
-        let answer = if joined.cluster.forget(now, name) {
-            Answer::Accepted
-        } else {
+        let ids = joined.cluster.forget(now, name);
+        let answer = if ids.is_empty() {
             Answer::NotFound
+        } else {
+            Answer::Accepted
         };
+        for id in ids {
+            self.give_up(id);
+        }
         self.answer(request, answer);
     }
 
