@@ -35,7 +35,7 @@ use crate::front::Front;
 use crate::page;
 
 pub(crate) use definition::to_json as definition_to_json;
-pub(crate) use detail::{Change, Story};
+pub(crate) use detail::{Change, Story, missing};
 pub(crate) use failure::{error_of, failure};
 pub(crate) use filter::Filter;
 pub(crate) use overview::{Freshness, Group, Overview};

@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 use crate::cluster::{Arrival, Keyring, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
-use crate::front::{Ask, Asks, Front, Settings};
+use crate::front::{Ask, Asks, Front, Settings, Told};
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 
 /// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
@@ -113,6 +113,7 @@ pub(crate) struct Driver {
 enum Reply {
     Put(oneshot::Sender<Result<Answer, Vec<String>>>),
     Other(oneshot::Sender<Answer>),
+    Account(oneshot::Sender<Told>),
 }
 
 /// Why the driver ended by itself.
@@ -417,6 +418,15 @@ impl Driver {
                 self.workers.forget(slot);
             }
             Output::Answer(request, answer) => self.reply(request, answer),
+            Output::Inquired(inquiry, slot) => {
+                let findings = self.front.figures.findings(slot);
+                self.give(Input::Tell(inquiry, findings));
+            }
+            Output::Told(request, told) => {
+                if let Some(Reply::Account(reply)) = self.waiting.remove(&request) {
+                    let _ = reply.send(told);
+                }
+            }
             Output::Loaded(_, diff) => self.loaded(diff),
         }
     }
@@ -479,9 +489,9 @@ impl Driver {
             .in_hand
             .as_ref()
             .expect("a judgement follows its outcome");
-        self.front
-            .figures
-            .record(slot, finished.finished, finding, &finished.outcome);
+        let (at, outcome) = (finished.finished, &finished.outcome);
+        let wall = self.front.clock.wall_at(at);
+        self.front.figures.record(slot, at, wall, finding, outcome);
     }
 
     fn define(&mut self, slot: Slot, definition: Arc<Definition>, source: Source) {
@@ -544,7 +554,10 @@ impl Driver {
                     self.leave();
                 }
             }
-            Ask::Explain(slot, reply) => drop(reply.send(self.node.explain(slot))),
+            Ask::Account(name, reply) => {
+                let request = self.wait_for(Reply::Account(reply));
+                self.give(Input::Inquire(request, name));
+            }
             Ask::Reload(reply) => {
                 self.reloading.push(reply);
                 self.reload();
@@ -578,7 +591,7 @@ impl Driver {
         match self.waiting.remove(&request) {
             Some(Reply::Put(reply)) => drop(reply.send(Ok(answer))),
             Some(Reply::Other(reply)) => drop(reply.send(answer)),
-            None => {}
+            Some(Reply::Account(_)) | None => {}
         }
     }
 
