@@ -245,3 +245,69 @@ fn nodes_with_another_key_or_label_are_not_heard() {
     assert!(strangers.iter().all(|node| known(node) == 1));
     let _ = (std::fs::remove_file(ours), std::fs::remove_file(theirs));
 }
+
+/// The number of outcomes that two lists share, each as when and what it was.
+fn shared(one: &Value, other: &Value) -> usize {
+    let all = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let theirs = all(other);
+    all(one).iter().filter(|o| theirs.contains(o)).count()
+}
+
+/// Broken once: away from the owner both were partial, always.
+#[test]
+fn every_node_tells_the_history_and_the_story_of_every_target_as_its_owner_does() {
+    let targets = Targets::start();
+    let mut fleet = Fleet::start(3, &config(&targets, 9));
+    fleet.wait_until("all answer alike", |fleet| fleet.agrees());
+    targets.set(4, Mode::Status503);
+    let down = |node: &Node| node.get("/v1/targets/t4")["state"] == "down";
+    fleet.wait_until("t4 is down on all", |fleet| fleet.nodes.iter().all(down));
+    for i in 0..9 {
+        let of = |what: &str| format!("/v1/targets/t{i}/{what}");
+        let owner = fleet.nodes[0].get(&of("explain"))["owner"].clone();
+        let ask = |what: &str| fleet.nodes.iter().map(|n| n.get(&of(what))).collect();
+        let (histories, stories): (Vec<Value>, Vec<Value>) = (ask("history"), ask("explain"));
+        for (history, story) in histories.iter().zip(&stories) {
+            assert_eq!(history["partial"], false, "{history}");
+            assert_eq!(story["partial"], false, "{story}");
+            assert_eq!((&history["by"], &story["by"]), (&owner, &owner));
+            assert!(story["last"]["phases_ms"]["connect"].is_number(), "{story}");
+            assert_eq!(history["transitions"], histories[0]["transitions"]);
+            let (mine, first) = (&history["outcomes"], &histories[0]["outcomes"]);
+            let told = mine.as_array().expect("outcomes").len();
+            assert!(told > 4 && shared(mine, first) + 3 > told, "{mine} {first}");
+        }
+    }
+    let story = fleet.nodes[1].get("/v1/targets/t4/explain");
+    assert_eq!(story["votes"].as_array().map(Vec::len), Some(3), "{story}");
+    assert_eq!(story["last"]["http_status"], 503, "{story}");
+    let told = fleet.nodes[2].ask(&["explain", "t4"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    for part in ["status 503", "votes", "recent checks", "checked by"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+
+    let owner = story["owner"].as_str().expect("an owner").to_owned();
+    let at: usize = owner[1..].parse().expect("n and a number");
+    let mut dead = fleet.nodes.remove(at);
+    dead.kill();
+    let history = fleet.nodes[0].get("/v1/targets/t4/history");
+    assert_eq!(history["partial"], true, "{history}");
+    let missing = history["missing"].as_str().expect("why");
+    assert!(missing.contains(&owner), "{missing}");
+    assert_eq!(history["outcomes"], Value::Array(Vec::new()));
+    assert!(!history["transitions"].as_array().expect("known").is_empty());
+    fleet.wait_until("the successor tells it", |fleet| {
+        let tells = |node: &Node| {
+            let history = node.get("/v1/targets/t4/history");
+            let outcomes = history["outcomes"].as_array().map_or(0, Vec::len);
+            history["partial"] == false && history["by"] != *owner && outcomes > 0
+        };
+        fleet.nodes.iter().all(tells)
+    });
+    for node in &fleet.nodes {
+        let accused = node.get("/v1/targets/t4/explain")["accused"].clone();
+        let accused = accused.as_array().expect("accusations");
+        assert!(accused.iter().any(|a| a["member"] == *owner), "{accused:?}");
+    }
+}
