@@ -1,8 +1,10 @@
 //! A few nodes over a small network in memory: who owns what, who asks whom, what survives.
 //!
-//! `together/asked.rs` has what owners are asked. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
+//! `together/asked.rs` has what owners are asked,
+//! `together/forgotten.rs` what becomes of the writes of who is forgotten. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod asked;
+mod forgotten;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -32,6 +34,7 @@ struct Host {
     names: BTreeMap<Slot, Arc<str>>,
     events: Vec<String>,
     replies: Vec<(Request, Answer)>,
+    past: Vec<(Origin, Vec<crate::input::Event>)>,
     told: Vec<(Time, Request, Result<Account, Missing>)>,
     /// Says nothing of what it found, as an agent never would.
     is_mute: bool,
@@ -86,6 +89,7 @@ impl World {
                 names: BTreeMap::new(),
                 events: Vec::new(),
                 replies: Vec::new(),
+                past: Vec::new(),
                 told: Vec::new(),
                 is_mute: false,
                 notices: Vec::new(),
@@ -205,11 +209,8 @@ impl World {
             Output::Notice(notice) => host.notices.push(notice),
             Output::Left => host.has_left = true,
             Output::Refused { .. } => panic!("names are unique here"),
-            Output::Loaded(..)
-            | Output::Judged(..)
-            | Output::View(_)
-            | Output::Past(..)
-            | Output::Inquired(..) => {}
+            Output::Loaded(..) | Output::Judged(..) | Output::View(_) | Output::Inquired(..) => {}
+            Output::Past(version, events) => host.past.push((version.origin, events)),
         }
     }
 
