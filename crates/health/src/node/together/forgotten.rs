@@ -166,7 +166,7 @@ fn a_node_that_begins_many_lives_keeps_only_so_many_origins_open() {
 #[test]
 fn places_among_events_are_of_one_life_and_a_restart_still_tells_the_past() {
     let mut world = World::new(2, 3);
-    let version = crate::record::encode_version(Version {
+    let version = record::encode_version(Version {
         origin: Origin(42),
         seq: 100,
     });
