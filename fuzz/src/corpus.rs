@@ -29,7 +29,7 @@ pub(crate) fn definitions() -> Vec<Piece> {
         .collect()
 }
 
-fn web() -> Definition {
+pub(crate) fn web() -> Definition {
     Definition {
         name: "web".into(),
         probe: Probe::Http(Box::new(Http::get("http://127.0.0.1/"))),

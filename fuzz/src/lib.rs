@@ -6,6 +6,7 @@
 //! sees which branches an input reached. Does not know sockets.
 
 mod corpus;
+mod meeting;
 mod mutate;
 mod targets;
 

@@ -1,11 +1,12 @@
 //! The decoders, each as a function of bytes.
 
 use agent::cluster::{Frame, Keyring, Packet, Seal, length};
-use base::wire::Reader;
+use base::wire::{Reader, Writer};
 use base::{NodeId, Origin, Time, Way};
 use health::{Config, Input, Key, Node, Record};
 
 use crate::corpus::{self, Piece};
+use crate::meeting;
 
 /// One decoder.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,11 @@ pub const TARGETS: &[Target] = &[
         name: "membership_packet",
         run: membership_packet,
         corpus: corpus::membership_packets,
+    },
+    Target {
+        name: "health_packet",
+        run: health_packet,
+        corpus: meeting::packets,
     },
     Target {
         name: "cluster_content",
@@ -157,6 +163,41 @@ fn membership_packet(bytes: &[u8]) {
     );
     while node.poll().is_some() {}
     assert!(node.members().count() >= 1);
+}
+
+/// What one packet may make a node say, in outputs and in bytes: a whole exchange of its small
+/// store, and no more.
+const OUTPUTS_MAX: usize = 1_000;
+const BYTES_MAX: usize = 1 << 20;
+
+/// What another node says, all rooms together, to a node that has met it.
+fn health_packet(bytes: &[u8]) {
+    for way in [Way::Datagram, Way::Stream] {
+        let (outputs, said) = meeting::give(resealed_within(bytes), way);
+        assert!(outputs <= OUTPUTS_MAX, "{outputs} outputs");
+        assert!(said <= BYTES_MAX, "{said} bytes");
+    }
+}
+
+/// A packet whose membership and store sections have checksums that are right.
+fn resealed_within(bytes: &[u8]) -> Vec<u8> {
+    let Some((head, sections)) = bytes.split_at_checked(9) else {
+        return bytes.to_vec();
+    };
+    let mut reader = Reader::new(sections);
+    let mut w = Writer::new();
+    w.raw(head);
+    while let Ok(Some((tag, mut content))) = reader.field() {
+        let content = content.raw(content.left()).unwrap_or_default();
+        match tag {
+            1 | 2 => w.field_bytes(tag, &resealed(content)),
+            _ => w.field_bytes(tag, content),
+        }
+    }
+    // What is no section stays at the end as it was.
+    let left = reader.left();
+    w.raw(&sections[sections.len() - left..]);
+    w.finish()
 }
 
 /// What is under a seal: a datagram's content or a frame's.

@@ -35,17 +35,18 @@ use crate::front::Front;
 use crate::page;
 
 pub(crate) use definition::to_json as definition_to_json;
-pub(crate) use detail::{Change, Story};
+pub(crate) use detail::{Change, Story, missing};
 pub(crate) use failure::{error_of, failure};
 pub(crate) use filter::Filter;
 pub(crate) use overview::{Freshness, Group, Overview};
 pub(crate) use problem::Problem;
 pub(crate) use query::Query;
-pub(crate) use target::{masked, order};
+pub(crate) use target::order;
 pub(crate) use targets::{Name, name_of};
 pub(crate) use text::{encode_segment, finding_name, rfc3339};
 
 pub use serve::serve;
+pub use target::masked;
 
 /// The description of the API, OpenAPI 3.1.
 pub const OPENAPI: &str = include_str!("api/openapi.json");

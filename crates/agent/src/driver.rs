@@ -6,6 +6,8 @@
 //! schedule, so that checks start in small groups.
 //! Does not know how a probe is made or why a check is due.
 
+mod shortage;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +24,12 @@ use health::{
 };
 use tokio::sync::oneshot;
 
-use crate::cluster::{Arrival, Keyring, Transport};
+pub(crate) use self::shortage::Room;
+use self::shortage::Shortage;
+use crate::cluster::{Address, Arrival, Keyring, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
-use crate::front::{Ask, Asks, Front, Settings};
+use crate::front::{Ask, Asks, Front, Settings, Told};
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 
 /// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
@@ -96,6 +100,8 @@ pub(crate) struct Driver {
     waiting: BTreeMap<Request, Reply>,
     last_request: Request,
     config_path: Option<PathBuf>,
+    fixed: Fixed,
+    shortage: Shortage,
     reloading: Vec<oneshot::Sender<Result<Diff, Vec<Fault>>>>,
     is_reloading: bool,
     /// Somebody asked while the file was being read: what was read may be older than that.
@@ -113,6 +119,7 @@ pub(crate) struct Driver {
 enum Reply {
     Put(oneshot::Sender<Result<Answer, Vec<String>>>),
     Other(oneshot::Sender<Answer>),
+    Account(oneshot::Sender<Told>),
 }
 
 /// Why the driver ended by itself.
@@ -152,6 +159,39 @@ pub(crate) struct Parts {
     pub(crate) ending: Arc<OnceLock<Ending>>,
     /// Where the config was read, for reloads.
     pub(crate) config_path: Option<PathBuf>,
+    /// The cluster's settings as they were read.
+    pub(crate) fixed: Fixed,
+    /// How many checks may run at once, and why.
+    pub(crate) room: Room,
+}
+
+/// Settings of the cluster that hold until the process ends; `None` where the command line says
+/// it, whatever the file does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fixed {
+    /// Where the cluster port listens, if it does.
+    pub(crate) listen: Option<Option<SocketAddr>>,
+    /// Where others may be.
+    pub(crate) join: Option<Vec<Address>>,
+    /// The label.
+    pub(crate) label: Box<str>,
+}
+
+impl Fixed {
+    /// The keys of the file that now say something else.
+    fn changed(&self, file: &config::Cluster) -> Vec<&'static str> {
+        let listen = self.listen.is_some_and(|listen| listen != file.listen);
+        let join = self.join.as_ref().is_some_and(|join| *join != file.join);
+        let label = self.label != file.label;
+        let keys = [
+            (listen, "cluster.listen"),
+            (join, "cluster.join"),
+            (label, "cluster.label"),
+        ];
+        keys.into_iter()
+            .filter_map(|(is_changed, key)| is_changed.then_some(key))
+            .collect()
+    }
 }
 
 impl Driver {
@@ -172,6 +212,8 @@ impl Driver {
             cluster,
             ending,
             config_path,
+            fixed,
+            room,
         } = parts;
         let own = if config_path.is_none() {
             targets.clone()
@@ -198,6 +240,8 @@ impl Driver {
             waiting: BTreeMap::new(),
             last_request: Request(0),
             config_path,
+            fixed,
+            shortage: Shortage::new(room),
             reloading: Vec::new(),
             is_reloading: false,
             read_again: false,
@@ -281,13 +325,19 @@ impl Driver {
         self.give(Input::WallClock(wall));
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
         let tally = self.node.tally();
+        self.shortage.look(self.front.clock.now(), &tally);
         let meters = &self.front.meters;
         meters.skipped.set(tally.skipped);
         meters.queue_in_flight.set(u64::from(tally.in_flight));
         meters.queue_waiting.set(tally.waiting as u64);
         meters.queue_disk.set(self.last_batch.0 - self.synced.0);
+        if let Some(transport) = &self.cluster {
+            let backlog = transport.backlog();
+            meters.queue_streams_in.set(backlog.incoming as u64);
+            meters.queue_streams_out.set(backlog.outgoing as u64);
+        }
         let disk = self.disk.state();
         meters.store_records.set(disk.records.get());
         meters
@@ -417,6 +467,15 @@ impl Driver {
                 self.workers.forget(slot);
             }
             Output::Answer(request, answer) => self.reply(request, answer),
+            Output::Inquired(inquiry, slot) => {
+                let findings = self.front.figures.findings(slot);
+                self.give(Input::Tell(inquiry, findings));
+            }
+            Output::Told(request, told) => {
+                if let Some(Reply::Account(reply)) = self.waiting.remove(&request) {
+                    let _ = reply.send(told);
+                }
+            }
             Output::Loaded(_, diff) => self.loaded(diff),
         }
     }
@@ -479,9 +538,9 @@ impl Driver {
             .in_hand
             .as_ref()
             .expect("a judgement follows its outcome");
-        self.front
-            .figures
-            .record(slot, finished.finished, finding, &finished.outcome);
+        let (at, outcome) = (finished.finished, &finished.outcome);
+        let wall = self.front.clock.wall_at(at);
+        self.front.figures.record(slot, at, wall, finding, outcome);
     }
 
     fn define(&mut self, slot: Slot, definition: Arc<Definition>, source: Source) {
@@ -544,7 +603,10 @@ impl Driver {
                     self.leave();
                 }
             }
-            Ask::Explain(slot, reply) => drop(reply.send(self.node.explain(slot))),
+            Ask::Account(name, reply) => {
+                let request = self.wait_for(Reply::Account(reply));
+                self.give(Input::Inquire(request, name));
+            }
             Ask::Reload(reply) => {
                 self.reloading.push(reply);
                 self.reload();
@@ -578,7 +640,7 @@ impl Driver {
         match self.waiting.remove(&request) {
             Some(Reply::Put(reply)) => drop(reply.send(Ok(answer))),
             Some(Reply::Other(reply)) => drop(reply.send(answer)),
-            None => {}
+            Some(Reply::Account(_)) | None => {}
         }
     }
 
@@ -689,6 +751,13 @@ impl Driver {
         }
         if self.config_path.is_some() && config.api.listen != identity.address {
             tracing::warn!(now = %identity.address, file = %config.api.listen, "api.listen takes effect after a restart");
+        }
+        let changed = self.fixed.changed(&config.cluster);
+        if self.config_path.is_some() && !changed.is_empty() {
+            tracing::warn!(
+                keys = changed.join(", "),
+                "these take effect after a restart"
+            );
         }
     }
 
@@ -824,4 +893,35 @@ fn guard(front: &Front) -> Arc<Guard> {
     Arc::new(Guard {
         allow: front.settings.load().allow_targets.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_the_cluster_that_changed_are_named_unless_the_command_line_says_them() {
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let file = config::Cluster {
+            listen: Some(address("127.0.0.1:7718")),
+            label: "prod".into(),
+            ..config::Cluster::default()
+        };
+        let mut fixed = Fixed {
+            listen: Some(file.listen),
+            join: Some(file.join.clone()),
+            label: file.label.clone(),
+        };
+        assert!(fixed.changed(&file).is_empty());
+        let other = config::Cluster {
+            listen: None,
+            join: vec!["127.0.0.1:9".parse().unwrap()],
+            label: "test".into(),
+            ..file
+        };
+        let all = ["cluster.listen", "cluster.join", "cluster.label"];
+        assert_eq!(fixed.changed(&other), all);
+        (fixed.listen, fixed.join) = (None, None);
+        assert_eq!(fixed.changed(&other), ["cluster.label"]);
+    }
 }

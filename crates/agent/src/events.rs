@@ -123,6 +123,10 @@ impl Log {
 #[must_use]
 pub fn parse_id(text: &str) -> Option<Version> {
     let (origin, seq) = text.split_once('-')?;
+    let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
+    if !is_plain(origin) || !is_plain(seq) {
+        return None;
+    }
     let origin = u64::from_str_radix(origin, 16)
         .ok()
         .filter(|_| origin.len() == 16)?;
@@ -245,7 +249,19 @@ mod tests {
             seq: 42,
         };
         assert_eq!(parse_id(&version.to_string()), Some(version));
-        for wrong in ["", "1", "xyz-1", "00000000000000ab-", "0000000000000abc-x"] {
+        for wrong in [
+            "",
+            "-",
+            "1",
+            "xyz-1",
+            "00000000000000ab-",
+            "0000000000000abc-x",
+            "+000000000000abc-1",
+            "0000000000000abc-+1",
+            "0000000000000abc--1",
+            "0000000000000abc-18446744073709551616",
+            "é0000000000000ab-1",
+        ] {
             assert_eq!(parse_id(wrong), None, "{wrong}");
         }
     }

@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, AtomicU64, Ordering::Re
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use base::{Duration, Slot, Time, Wall};
-use health::{Doubt, Finding, Outcome, Phase, Phases, Reason};
+use health::{Doubt, Finding, Findings, Outcome, Phase, Phases, Reason};
+
+pub use health::Past;
 
 /// How many outcomes of each target are kept.
 pub const RECENT: usize = 24;
@@ -40,17 +42,6 @@ pub struct Reading {
     pub http_status: Option<u16>,
     /// When the certificate ends.
     pub cert_expiry: Option<Wall>,
-}
-
-/// One outcome of the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Past {
-    /// When it came in.
-    pub at: Time,
-    /// What it counted as.
-    pub finding: Finding,
-    /// All phases together.
-    pub latency: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -92,10 +83,11 @@ impl Figures {
         figure.detail.store(None);
     }
 
-    /// Writes down an outcome that came in at `at` and was judged as `finding`.
+    /// Writes down an outcome that came in at `at`, by the wall clock at `wall`, and was judged as
+    /// `finding`.
     ///
     /// Only the driver calls this. A slot without room is left alone.
-    pub fn record(&self, slot: Slot, at: Time, finding: Finding, outcome: &Outcome) {
+    pub fn record(&self, slot: Slot, at: Time, wall: Wall, finding: Finding, outcome: &Outcome) {
         let pages = self.pages.load();
         let Some(page) = pages.get(slot.index() / PAGE) else {
             return;
@@ -126,7 +118,7 @@ impl Figures {
         }
         let written = figure.written.load(Relaxed);
         let [when, what] = &figure.recent[written as usize % RECENT];
-        when.store(at.0, Relaxed);
+        when.store(wall.0.cast_unsigned(), Relaxed);
         what.store(pack(finding, outcome.phases.total()), Relaxed);
         figure
             .written
@@ -164,6 +156,24 @@ impl Figures {
         }
     }
 
+    /// All of `slot` that an account of its target holds.
+    #[must_use]
+    pub fn findings(&self, slot: Slot) -> Findings {
+        let recent = self.recent(slot);
+        if recent.is_empty() {
+            return Findings::default();
+        }
+        let reading = self.read(slot);
+        Findings {
+            recent,
+            phases: reading.phases,
+            detail: reading.detail,
+            address: reading.address,
+            http_status: reading.http_status,
+            cert_expiry: reading.cert_expiry,
+        }
+    }
+
     /// When the last outcome of `slot` that could tell came in.
     #[must_use]
     pub fn checked_at(&self, slot: Slot) -> Option<Time> {
@@ -192,12 +202,27 @@ impl Figures {
     }
 }
 
+impl From<&Findings> for Reading {
+    /// What another node found, of which it is not said when on this node's clock.
+    fn from(findings: &Findings) -> Self {
+        Self {
+            checked_at: None,
+            last: findings.recent.last().copied(),
+            phases: findings.phases,
+            detail: findings.detail.clone(),
+            address: findings.address,
+            http_status: findings.http_status,
+            cert_expiry: findings.cert_expiry,
+        }
+    }
+}
+
 impl Figure {
     fn past(&self, n: u32) -> Option<Past> {
         let [when, what] = &self.recent[n as usize % RECENT];
         let (finding, latency) = unpack(what.load(Relaxed))?;
         Some(Past {
-            at: Time(when.load(Relaxed)),
+            at: Wall(when.load(Relaxed).cast_signed()),
             finding,
             latency,
         })
@@ -266,21 +291,22 @@ mod tests {
     fn the_last_outcomes_come_back_oldest_first() {
         let figures = Figures::default();
         figures.clear(Slot(300));
-        for i in 1..=40 {
+        for i in 1..=40_u64 {
             let finding = if i % 2 == 0 {
                 Finding::Passed
             } else {
                 Finding::Failed(Reason::Status(503))
             };
-            figures.record(Slot(300), Time(i), finding, &outcome(finding, 7));
+            let wall = Wall(i64::try_from(i).unwrap() * 1_000);
+            figures.record(Slot(300), Time(i), wall, finding, &outcome(finding, 7));
         }
         let recent = figures.recent(Slot(300));
         assert_eq!(recent.len(), RECENT);
-        assert_eq!(recent.first().map(|p| p.at), Some(Time(17)));
+        assert_eq!(recent.first().map(|p| p.at), Some(Wall(17_000)));
         assert_eq!(
             recent.last(),
             Some(&Past {
-                at: Time(40),
+                at: Wall(40_000),
                 finding: Finding::Passed,
                 latency: Duration::from_micros(7)
             })
@@ -295,11 +321,12 @@ mod tests {
         figures.record(
             Slot(0),
             Time(5),
+            Wall(0),
             Finding::Passed,
             &outcome(Finding::Passed, 1),
         );
         let doubt = Finding::Inconclusive(Doubt::Ports);
-        figures.record(Slot(0), Time(9), doubt, &outcome(doubt, 1));
+        figures.record(Slot(0), Time(9), Wall(0), doubt, &outcome(doubt, 1));
         let reading = figures.read(Slot(0));
         assert_eq!(reading.checked_at, Some(Time(5)));
         assert_eq!(reading.last.map(|p| p.finding), Some(doubt));
@@ -313,7 +340,7 @@ mod tests {
             let address: IpAddr = text.parse().unwrap();
             let mut outcome = outcome(Finding::Passed, 1);
             outcome.address = Some(address);
-            figures.record(Slot(0), Time(1), Finding::Passed, &outcome);
+            figures.record(Slot(0), Time(1), Wall(0), Finding::Passed, &outcome);
             assert_eq!(figures.read(Slot(0)).address, Some(address));
         }
     }
@@ -324,7 +351,7 @@ mod tests {
         figures.clear(Slot(0));
         let mut failed = outcome(Finding::Failed(Reason::Refused), 1);
         failed.detail = Some("127.0.0.1:9".into());
-        figures.record(Slot(0), Time(1), failed.finding, &failed);
+        figures.record(Slot(0), Time(1), Wall(0), failed.finding, &failed);
         figures.clear(Slot(0));
         assert_eq!(figures.read(Slot(0)), Reading::default());
     }

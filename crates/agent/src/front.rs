@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
-use base::{Duration, Slot, Time};
-use health::{Answer, Definition, Diff, Explanation, Row, View};
+use base::{Duration, Time};
+use health::{Account, Answer, Definition, Diff, Missing, Row, View};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
@@ -83,11 +83,14 @@ pub enum Ask {
     Leave(oneshot::Sender<Answer>),
     /// Take a dead member out for good.
     Forget(Arc<str>, oneshot::Sender<Answer>),
-    /// A target's counters.
-    Explain(Slot, oneshot::Sender<Option<Explanation>>),
+    /// What the owner of a target knows of it.
+    Account(Arc<str>, oneshot::Sender<Told>),
     /// Read the config file again.
     Reload(oneshot::Sender<Result<Diff, Vec<Fault>>>),
 }
+
+/// What the owner of a target knows of it, or why that can't be said.
+pub type Told = Result<Box<Account>, Missing>;
 
 /// Puts an [`Ask`] into the driver's queue; `false` when it is full or gone.
 pub trait Asks: Send + Sync + std::fmt::Debug {
@@ -163,9 +166,10 @@ impl Front {
         self.ask(|reply| Ask::Forget(name.into(), reply)).await
     }
 
-    /// A target's counters; `None` if the slot is empty.
-    pub async fn explain(&self, slot: Slot) -> Result<Option<Explanation>, Unanswered> {
-        self.ask(|reply| Ask::Explain(slot, reply)).await
+    /// What the owner of a target knows of it; within half a second wherever the owner is, as long
+    /// as this node's own queue moves.
+    pub async fn account(&self, name: &str) -> Result<Told, Unanswered> {
+        self.ask(|reply| Ask::Account(name.into(), reply)).await
     }
 
     /// Reads the config file again; the old one stays in force on any fault.

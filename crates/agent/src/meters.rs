@@ -55,6 +55,10 @@ pub struct Meters {
     pub queue_in_flight: Meter,
     /// Writes that wait for the disk.
     pub queue_disk: Meter,
+    /// Bytes of streams from other nodes that are being read or wait for the driver.
+    pub queue_streams_in: Meter,
+    /// Bytes that wait for streams to other nodes.
+    pub queue_streams_out: Meter,
     /// What goes over the cluster port.
     pub traffic: Arc<Traffic>,
     /// Seconds since the epoch of the last reload that took effect; 0 before the first.

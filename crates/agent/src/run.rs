@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::cluster::{Address, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::{self, Disk, OpenError};
-use crate::driver::{Driver, Ending, Message, Parts, QUEUE, Queue};
+use crate::driver::{Driver, Ending, Fixed, Message, Parts, QUEUE, Queue, Room};
 use crate::front::{Front, Identity, Settings};
 use crate::probe::{Shared, Workers};
 
@@ -378,8 +378,23 @@ fn driver(
         cluster,
         ending,
         config_path,
+        fixed: fixed(config, options),
+        room: Room {
+            descriptors: limits.descriptors,
+            in_flight: limits.in_flight,
+        },
     };
     Ok(Driver::new(parts, records, targets))
+}
+
+/// What the file said of the cluster, where the command line does not.
+fn fixed(config: &Config, options: &RunOptions) -> Fixed {
+    let cluster = &config.cluster;
+    Fixed {
+        listen: options.cluster_listen.is_none().then_some(cluster.listen),
+        join: options.join.is_empty().then(|| cluster.join.clone()),
+        label: cluster.label.clone(),
+    }
 }
 
 /// The target of a node without a config: its own health page.
@@ -445,6 +460,8 @@ const CLUSTER: u64 = 580;
 /// How the process's file descriptors are shared out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Limits {
+    /// What they were made from.
+    descriptors: usize,
     /// Connections to the API.
     connections: usize,
     /// Checks under way.
@@ -484,6 +501,7 @@ impl Limits {
         let probes = descriptors.saturating_sub(connections + 48).max(10);
         let in_flight = u32::try_from(probes / 5 * 2).expect("at most a million");
         Self {
+            descriptors,
             connections,
             in_flight,
             idle: probes / 5 * 3,
@@ -502,6 +520,7 @@ mod tests {
                 connections,
                 in_flight,
                 idle,
+                ..
             } = Limits::of(descriptors);
             assert!(
                 connections as u64 + u64::from(in_flight) + idle as u64 + 48 <= descriptors,

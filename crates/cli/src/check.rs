@@ -49,6 +49,8 @@ pub(crate) fn check(check: &Check) -> Result<ExitCode, Failure> {
 
 fn from_url(url: &str, timeout: Duration) -> Result<Definition, Failure> {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    // What is printed, sent to a terminal or kept in a log must hold no password.
+    let shown = agent::api::masked(url);
     let refuse = |text: String| Err(Failure::Input(text));
     let probe = match scheme {
         "http" | "https" => Probe::Http(Box::new(Http::get(url))),
@@ -58,7 +60,7 @@ fn from_url(url: &str, timeout: Duration) -> Result<Definition, Failure> {
                 Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
                     Probe::Tcp(Box::new(Tcp::connect(address)))
                 }
-                _ => return refuse(format!("{url}: write it as tcp://HOST:PORT")),
+                _ => return refuse(format!("{shown}: write it as tcp://HOST:PORT")),
             }
         }
         later if LATER.contains(&later) => {
@@ -66,7 +68,7 @@ fn from_url(url: &str, timeout: Duration) -> Result<Definition, Failure> {
         }
         _ => {
             return refuse(format!(
-                "{url}: only http://, https:// and tcp:// can be checked"
+                "{shown}: only http://, https:// and tcp:// can be checked"
             ));
         }
     };
@@ -74,7 +76,7 @@ fn from_url(url: &str, timeout: Duration) -> Result<Definition, Failure> {
         return refuse("--timeout: more than zero, at most a day".to_owned());
     }
     Ok(Definition {
-        name: url.into(),
+        name: shown.into(),
         probe,
         interval: timeout.max(Definition::INTERVAL_MIN),
         timeout,
@@ -279,6 +281,15 @@ mod tests {
         assert_eq!(refused("dns://1.1.1.1"), "'dns://' is not in this version");
         assert!(refused("tcp://host").contains("tcp://HOST:PORT"));
         assert!(refused("ftp://host").contains("only http://"));
+        assert!(!refused("ftp://me:hunter2@host").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_asked_with_and_not_shown() {
+        let url = "http://me:hunter2@127.0.0.1:9/?token=hunter2";
+        let definition = from_url(url, Duration::from_secs(1)).unwrap();
+        assert_eq!(definition.probe.address(), url);
+        assert_eq!(&*definition.name, "http://***@127.0.0.1:9/?token=***");
     }
 
     #[test]

@@ -27,7 +27,11 @@ fn story(document: &Value) -> Vec<String> {
     lines.extend(counters(document));
     lines.extend(next(document));
     if document["partial"] == Value::Bool(true) {
-        lines.push("the owner can't be reached: this is what other nodes know".to_owned());
+        let why = match text(document, "missing") {
+            why if why.is_empty() => "the owner can't be reached".to_owned(),
+            why => why,
+        };
+        lines.push(format!("{why}: this is what other nodes know"));
     }
     section(&mut lines, "last check", last(&document["last"]));
     section(
@@ -40,10 +44,11 @@ fn story(document: &Value) -> Vec<String> {
         "transitions",
         each(&document["transitions"], transition),
     );
+    section(&mut lines, "votes", each(&document["votes"], vote));
     section(
         &mut lines,
-        "votes",
-        each(&document["votes"], |vote| plain(&vote.to_string())),
+        "does not answer",
+        each(&document["accused"], accused),
     );
     let mut definition = Vec::new();
     flatten("", &document["definition"], &mut definition);
@@ -132,6 +137,10 @@ fn next(document: &Value) -> Vec<String> {
         };
         lines.push(format!("checked by {owner}{then}"));
     }
+    let unable = document["unable"].as_array().map_or(&[][..], Vec::as_slice);
+    for name in unable.iter().filter_map(Value::as_str).map(plain) {
+        lines.push(format!("not by {name}: it can't probe it, or was outvoted"));
+    }
     if document["in_flight"] == Value::Bool(true) {
         lines.push("a check is under way".to_owned());
     } else if let Some(due) = document["next_due_in_ms"].as_f64() {
@@ -177,6 +186,22 @@ fn recent(check: &Value) -> String {
         line += &format!("  {}", millis(ms));
     }
     line
+}
+
+/// "n1 failed", "n2 silent".
+fn vote(vote: &Value) -> String {
+    let said = match vote["passed"].as_bool() {
+        Some(true) => "passed",
+        Some(false) => "failed",
+        None => "silent",
+    };
+    format!("{} {said}", text(vote, "node"))
+}
+
+/// "2026-01-02T03:04:05Z  n2, says n1".
+fn accused(said: &Value) -> String {
+    let part = |key| text(said, key);
+    format!("{}  {}, says {}", part("at"), part("member"), part("by"))
 }
 
 fn transition(transition: &Value) -> String {

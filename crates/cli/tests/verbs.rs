@@ -357,7 +357,9 @@ fn explain_tells_the_story_and_names_travel_whole() {
         },
         "recent": [{ "at": "T1", "result": "passed", "reason": null, "latency_ms": 2.0 }],
         "transitions": [{ "number": 3, "at": "T0", "from": "up", "to": "down", "reason": "status_503" }],
-        "votes": [], "definition": { "http": { "url": "http://x/" }, "interval": "10s" }, "partial": false,
+        "votes": [{ "node": "n1", "passed": false }, { "node": "n2", "passed": null }],
+        "accused": [{ "member": "n3", "by": "n2", "at": "T2" }], "unable": ["n4"],
+        "definition": { "http": { "url": "http://x/" }, "interval": "10s" }, "partial": false,
     });
     let sent = document.clone();
     let node = Node::start(move |_| json(&sent));
@@ -373,6 +375,10 @@ fn explain_tells_the_story_and_names_travel_whole() {
         "connect",
         "#3  T0  up -> down  status 503",
         "http.url: http://x/",
+        "n1 failed",
+        "n2 silent",
+        "T2  n3, says n2",
+        "not by n4",
     ] {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);
     }

@@ -27,10 +27,11 @@ use store::Store;
 
 pub use config::{ClusterConfig, ClusterError};
 pub(crate) use keys::{
-    Kind, StatusEntry, definition_key, kind_of, manifest_key, status_key, unable_key,
+    Kind, StatusEntry, decode_origins, definition_key, encode_origins, gone_key, kind_of,
+    manifest_key, origins_key, status_key, unable_key,
 };
 pub(crate) use marks::Marks;
-pub(crate) use packet::{Ask, Mark, Section, Streak, Word};
+pub(crate) use packet::{Ask, Inquire, Mark, Section, Streak, Tell, Word};
 pub use packet::{WIRE, contents};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
@@ -39,7 +40,9 @@ pub(crate) use shares::Shares;
 pub use votes::Vote;
 pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
 
-use crate::fleet::Seat;
+use crate::fleet::{Accusation, Seat};
+#[cfg(test)]
+pub(crate) use packet::pack as packed;
 use packet::{PacketError, ROOM, pack, unpack};
 use peers::Peers;
 
@@ -54,6 +57,8 @@ const ALONE_AFTER: Duration = Duration::from_secs(5);
 const SEEK_EVERY: Duration = Duration::from_secs(2);
 /// The same among more than a dozen members.
 const SEEK_SLOWLY: Duration = Duration::from_secs(30);
+/// Accusations that are remembered at most.
+const ACCUSATIONS_MAX: usize = 64;
 /// How long the store waits for a dead member before it forgets traces.
 const FRONTIER: Duration = Duration::from_mins(10);
 
@@ -72,6 +77,10 @@ pub(crate) enum Effect {
     Ask(NodeId, Ask),
     /// A standby hears of counters.
     Streak(Streak),
+    /// Somebody asks for an owner's account.
+    Inquire(NodeId, Inquire),
+    /// Somebody gives one.
+    Tell(NodeId, Tell),
     /// This member lives again, or for the first time: what it can't probe is to be said anew.
     Seated(Arc<str>),
     /// This member is suspected (`true`), or not any more.
@@ -82,6 +91,8 @@ pub(crate) enum Effect {
     Marks,
     /// This node may own targets from now on.
     Ready,
+    /// This member is out for good.
+    Forgotten(NodeId),
     /// Another live node has this name; this one must end.
     Refused(Arc<str>, SocketAddr),
     /// The farewell has been heard.
@@ -145,6 +156,11 @@ pub struct Dropped {
     pub from_myself: u64,
     /// Marks of more owners and intervals than are remembered.
     pub marks: u64,
+    /// Questions for accounts: of readers here while too many waited, and of other nodes beyond
+    /// what is answered in a second.
+    pub inquiries: u64,
+    /// Accounts that nobody waits for (any more), or that can't be read.
+    pub accounts: u64,
 }
 
 /// One node among others.
@@ -180,7 +196,9 @@ pub(crate) struct Cluster {
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
     effects: VecDeque<Effect>,
     sends: VecDeque<(SocketAddr, Way, Vec<u8>)>,
-    dropped: Dropped,
+    pub(crate) dropped: Dropped,
+    /// The last ones that were heard of, the newest last.
+    pub(crate) accusations: VecDeque<Accusation>,
 }
 
 impl Cluster {
@@ -227,6 +245,7 @@ impl Cluster {
             effects: VecDeque::new(),
             sends: VecDeque::new(),
             dropped: Dropped::default(),
+            accusations: VecDeque::new(),
         })
     }
 
@@ -322,6 +341,10 @@ impl Cluster {
             Section::Call => self.say(sender, &Section::Here),
             Section::Here => {}
             Section::Streak(streak) => self.effects.push_back(Effect::Streak(streak)),
+            Section::Inquire(inquire) => {
+                self.effects.push_back(Effect::Inquire(sender, inquire));
+            }
+            Section::Tell(tell) => self.effects.push_back(Effect::Tell(sender, tell)),
             Section::Marks(marks) => {
                 for mark in marks.into_iter().filter(|mark| mark.owner != self.me) {
                     self.marks.hear(now, mark);
@@ -385,6 +408,16 @@ impl Cluster {
         if let Some(member) = self.membership.member(to) {
             let address = member.address;
             self.put(address, Way::Datagram, section);
+        }
+    }
+
+    /// The same for what may be too long for a datagram: it goes over a stream then.
+    pub(crate) fn say_at_length(&mut self, to: NodeId, section: &Section) {
+        if let Some(member) = self.membership.member(to) {
+            let address = member.address;
+            let is_long = section.encode().len() > ROOM;
+            let way = if is_long { Way::Stream } else { Way::Datagram };
+            self.put(address, way, section);
         }
     }
 
@@ -515,26 +548,33 @@ impl Cluster {
         self.drain();
     }
 
-    /// Takes a dead member out for good; `false` if there is none of this name.
-    pub(crate) fn forget(&mut self, now: Time, name: &str) -> bool {
+    /// Takes the dead members of a name out for good; who that was.
+    pub(crate) fn forget(&mut self, now: Time, name: &str) -> Vec<NodeId> {
         let is_it = |m: &&membership::Member| {
             &*m.name == name && matches!(m.state, State::Dead | State::Left)
         };
-        let ids: Vec<NodeId> = self
+        let mut ids: Vec<NodeId> = self
             .membership
             .members()
             .filter(is_it)
             .map(|m| m.id)
             .collect();
-        let remembered = self.peers.forget(name);
         for &id in &ids {
             self.membership.handle(now, membership::Input::Forget(id));
         }
         self.now = now;
         self.drain();
+        ids.extend(self.peers.forget(name));
         self.count_members();
         self.effects.push_back(Effect::Members);
-        !ids.is_empty() || remembered
+        ids
+    }
+
+    /// Nobody writes under this origin any more: what it wrote is taken over.
+    pub(crate) fn retire(&mut self, now: Time, origin: base::Origin) {
+        self.now = now;
+        self.store.handle(now, store::Input::Retire(origin));
+        self.drain();
     }
 
     fn describe(&mut self) {
@@ -617,6 +657,7 @@ impl Cluster {
                 self.marks.forget(id);
                 self.is_count_old = true;
                 self.effects.push_back(Effect::Members);
+                self.effects.push_back(Effect::Forgotten(id));
             }
             Output::Refused { name, at, .. } => {
                 self.effects.push_back(Effect::Refused(name, at));
@@ -624,6 +665,7 @@ impl Cluster {
             Output::Left => self.effects.push_back(Effect::Left),
             Output::Accused { member, by, .. } => {
                 let (member, by) = (self.name_of(member), self.name_of(by));
+                self.remember_accusation(&member, &by);
                 let notice = Notice::Accused { member, by };
                 self.effects.push_back(Effect::Notice(notice));
             }
@@ -632,6 +674,18 @@ impl Cluster {
                 self.effects.push_back(Effect::Notice(notice));
             }
         }
+    }
+
+    fn remember_accusation(&mut self, member: &Arc<str>, by: &Arc<str>) {
+        if self.accusations.len() == ACCUSATIONS_MAX {
+            self.accusations.pop_front();
+        }
+        self.accusations.push_back(Accusation {
+            member: Arc::clone(member),
+            by: Arc::clone(by),
+            at: self.now,
+        });
+        self.effects.push_back(Effect::Members);
     }
 
     fn member_changed(&mut self, member: &membership::Member) {
@@ -773,6 +827,11 @@ impl Cluster {
     pub(crate) fn spacing(&self) -> Duration {
         let others = self.membership.living().saturating_sub(1);
         self.marks.spacing((others <= DIRECT_MAX).then_some(others))
+    }
+
+    /// A random number.
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.rng.word()
     }
 
     fn rng_some(&mut self, mut all: Vec<NodeId>, count: usize) -> Vec<NodeId> {

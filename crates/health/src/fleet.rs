@@ -36,6 +36,17 @@ pub struct Seat {
     pub wire: u8,
 }
 
+/// A member said of another that it does not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accusation {
+    /// Who is accused.
+    pub member: Arc<str>,
+    /// Who accuses.
+    pub by: Arc<str>,
+    /// When this node heard of it.
+    pub at: Time,
+}
+
 /// An owner's promise that counts here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Promised {
@@ -91,6 +102,8 @@ pub struct Fleet {
     pub members: Vec<Seat>,
     /// Whether this node has caught up with the others, or is alone.
     pub is_ready: bool,
+    /// Who said of whom that it does not answer: the last 64 that this node heard of, oldest first.
+    pub accusations: Vec<Accusation>,
     pub(crate) names: Arc<Vec<Arc<str>>>,
     pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
     /// How far apart owners offer their marks; zero in a fleet of up to a hundred marks.

@@ -7,8 +7,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, Slot, Ticket, Time, Version, Wall, Way};
+use base::{Duration, NodeId, Slot, Ticket, Time, Version, Wall, Way};
 
+use crate::account::{Account, Findings, Missing};
 use crate::cluster::Notice;
 use crate::definition::Definition;
 use crate::outcome::Finding;
@@ -42,6 +43,11 @@ pub enum Input {
     Leave(Duration),
     /// An operator takes a dead member out for good.
     Forget(Request, Arc<str>),
+    /// Somebody here wants to know what the owner of this target knows of it: [`Output::Told`]
+    /// follows within half a second.
+    Inquire(Request, Arc<str>),
+    /// What was found of the target that [`Output::Inquired`] named; given at once.
+    Tell(Inquiry, Findings),
     /// This batch, and with it all earlier ones, is on disk.
     Persisted(Batch),
     /// The deadline has come.
@@ -75,6 +81,10 @@ pub enum Output {
     },
     /// A request through the API is done, and on disk where it changed anything.
     Answer(Request, Answer),
+    /// Say what was found of this slot's target lately: [`Input::Tell`].
+    Inquired(Inquiry, Slot),
+    /// What the owner of a target knows of it, or why that can't be said.
+    Told(Request, Result<Box<Account>, Missing>),
     /// A config source took effect.
     Loaded(Source, Diff),
     /// A target changed its state, and the disk knows.
@@ -99,6 +109,22 @@ pub enum Output {
 /// Names a request through the API until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Request(pub u64);
+
+/// A question about a target: who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inquiry {
+    pub(crate) slot: Slot,
+    pub(crate) asker: Asker,
+}
+
+/// Who wants to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// A reader of this node.
+    Here(Request),
+    /// Another node, by a number of its own.
+    There(NodeId, u64),
+}
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +239,7 @@ pub struct Diff {
 }
 
 /// A target's verdict in the making.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// The state that the counters stand on; what readers see follows it once it is on disk.
     pub state: State,

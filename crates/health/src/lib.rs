@@ -5,6 +5,7 @@
 //! No sockets, clocks, threads or tasks: the agent and the simulator drive the very same code.
 //! Does not know YAML, HTTP or how a probe is made.
 
+mod account;
 mod catalogue;
 mod clock;
 mod cluster;
@@ -33,16 +34,17 @@ pub mod owners {
     pub use ownership::{Member, Standing, WEIGHT_MAX, order};
 }
 
+pub use account::{Account, Findings, Missing, Past};
 pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE};
 pub use definition::{
     Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
     HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,
     decode as decode_definition, encode as encode_definition,
 };
-pub use fleet::{Fleet, Freshness, Seat, Votes};
+pub use fleet::{Accusation, Fleet, Freshness, Seat, Votes};
 pub use input::{
-    Answer, Batch, Check, Diff, Event, Explanation, Input, Key, Output, Probed, Record, Request,
-    Write,
+    Answer, Batch, Check, Diff, Event, Explanation, Input, Inquiry, Key, Output, Probed, Record,
+    Request, Write,
 };
 pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};

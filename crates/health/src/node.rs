@@ -7,7 +7,9 @@
 
 mod catalog;
 mod confirm;
+mod inquire;
 mod joined;
+mod origins;
 mod ownership;
 mod targets;
 
@@ -249,6 +251,7 @@ impl Node {
             | Input::Delete(..)
             | Input::Drain(..)
             | Input::Forget(..)
+            | Input::Inquire(..)
                 if self.is_stopping => {}
             Input::Restored(records) => self.restore(records),
             Input::WallClock(wall) => self.hear_clock(wall),
@@ -262,6 +265,8 @@ impl Node {
             Input::Drain(request) => self.drain_away(request),
             Input::Leave(within) => self.leave(within),
             Input::Forget(request, name) => self.forget(request, &name),
+            Input::Inquire(request, name) => self.inquire(request, &name),
+            Input::Tell(inquiry, findings) => self.tell(inquiry, findings),
             Input::Tick => {}
             Input::Stop => self.stop(),
         }

@@ -100,7 +100,7 @@ fn get_transition(mut r: Reader<'_>) -> Result<Transition, DecodeError> {
     })
 }
 
-const fn state_number(state: State) -> u64 {
+pub(crate) const fn state_number(state: State) -> u64 {
     match state {
         State::Unknown => 0,
         State::Up => 1,
@@ -109,7 +109,7 @@ const fn state_number(state: State) -> u64 {
     }
 }
 
-const fn get_state(value: u64) -> Result<State, DecodeError> {
+pub(crate) const fn get_state(value: u64) -> Result<State, DecodeError> {
     match value {
         0 => Ok(State::Unknown),
         1 => Ok(State::Up),

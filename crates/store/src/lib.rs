@@ -386,6 +386,26 @@ impl Store {
         Some(self.known[usize::from(self.mine?)].origin)
     }
 
+    /// The origins of this data directory that are not closed, this life's among them, each with
+    /// how many entries are held of it.
+    #[must_use]
+    pub fn own_origins(&self) -> Vec<(Origin, usize)> {
+        let slots = self.slots.iter();
+        let mine = slots.filter(|&(_, &slot)| {
+            let known = &self.known[usize::from(slot)];
+            Some(slot) == self.mine || known.was_mine && !known.is_closed()
+        });
+        mine.map(|(&origin, &slot)| (origin, self.table.count_of(slot)))
+            .collect()
+    }
+
+    /// Whether an origin is closed here: nobody writes under it and no entry carries it.
+    #[must_use]
+    pub fn is_closed(&self, origin: Origin) -> bool {
+        let slot = self.slots.get(&origin);
+        slot.is_some_and(|&slot| self.known[usize::from(slot)].is_closed())
+    }
+
     /// Whether a write, and with it everything that superseded it, is seen here.
     #[must_use]
     pub fn is_satisfied(&self, version: Version) -> bool {

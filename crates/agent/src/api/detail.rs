@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use base::{Time, Wall};
-use health::{Explanation, Finding, Phase, Row, State as Condition, Transition};
+use health::{Account, Explanation, Finding, Missing, Phase, Row, State as Condition, Transition};
 use serde_json::{Map, Value, json};
 
 use super::failure::{code, failure};
@@ -14,7 +14,7 @@ use super::targets::{Name, name_of};
 use super::text::{finding_code, finding_name, millis, parse_rfc3339, rfc3339, whole_millis};
 use super::{Desk, Problem, Query, definition};
 use crate::figures::{Past, Reading};
-use crate::front::Front;
+use crate::front::{Front, Told};
 
 /// A transition and, where it is still known, what the outcome that made it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,23 +97,47 @@ pub(super) async fn history(
         .filter(|change| since.is_none_or(|since| change.transition.at >= since))
         .map(Change::to_json)
         .collect();
-    let is_here = front.is_checked_here(row);
-    let recent = if is_here {
-        front.figures.recent(row.slot)
-    } else {
-        Vec::new()
-    };
+    // Who is too busy to ask the owner still has the transitions.
+    let told = front.account(&name).await.unwrap_or(Err(Missing::TooMany));
+    if told == Err(Missing::NoTarget) {
+        return Err(Problem::no_target(&name));
+    }
+    let account = told.as_ref().ok();
+    let recent = account.map_or(&[][..], |account| &account.findings.recent);
     let outcomes: Vec<Value> = recent
         .iter()
-        .filter(|past| since.is_none_or(|since| front.clock.wall_at(past.at) >= since))
-        .map(|past| past_to_json(front, past))
+        .filter(|past| since.is_none_or(|since| past.at >= since))
+        .map(past_to_json)
         .collect();
     Ok(Json(json!({
         "target": name,
         "transitions": transitions,
         "outcomes": outcomes,
-        "partial": !front.is_checked_here(row),
+        "by": account.map(|account| teller(front, account)),
+        "partial": account.is_none(),
+        "missing": told.as_ref().err().map(missing),
     })))
+}
+
+/// Who gave the account; this node itself on a node alone.
+fn teller<'a>(front: &'a Front, account: &'a Account) -> &'a str {
+    match &*account.by {
+        "" => &front.identity.name,
+        by => by,
+    }
+}
+
+/// Why the owner's part is missing, for people.
+pub(crate) fn missing(why: &Missing) -> String {
+    match why {
+        Missing::NoTarget => "there is no such target any more".to_owned(),
+        Missing::Unowned => "nobody who answers owns it".to_owned(),
+        Missing::Silent(owner) => format!("its owner {owner} did not answer within 500 ms"),
+        Missing::Disowned(node) => {
+            format!("{node} was asked as its owner and is not: it is changing hands")
+        }
+        Missing::TooMany => "too many questions wait on this node; try again".to_owned(),
+    }
 }
 
 fn since(query: &Query) -> Result<Option<Wall>, Problem> {
@@ -127,9 +151,9 @@ fn since(query: &Query) -> Result<Option<Wall>, Problem> {
     })
 }
 
-fn past_to_json(front: &Front, past: &Past) -> Value {
+fn past_to_json(past: &Past) -> Value {
     json!({
-        "at": rfc3339(front.clock.wall_at(past.at)),
+        "at": rfc3339(past.at),
         "result": finding_name(past.finding),
         "reason": finding_code(past.finding),
         "latency_ms": millis(past.latency),
@@ -145,10 +169,11 @@ pub(super) async fn explain(
     let name = name_of(name)?;
     query.allow(&[], &[])?;
     let front = &*desk.front;
-    let slot = front.view.load().get(&name).map(|row| row.slot);
-    let slot = slot.ok_or_else(|| Problem::no_target(&name))?;
-    let counters = front.explain(slot).await?;
-    let story = Story::tell(front, &name, counters).ok_or_else(|| Problem::no_target(&name))?;
+    if front.view.load().get(&name).is_none() {
+        return Err(Problem::no_target(&name));
+    }
+    let told = front.account(&name).await?;
+    let story = Story::tell(front, &name, told).ok_or_else(|| Problem::no_target(&name))?;
     Ok(Json(story.to_json(front)))
 }
 
@@ -158,33 +183,38 @@ pub(crate) struct Story {
     pub(crate) row: Row,
     pub(crate) reading: Reading,
     pub(crate) recent: Vec<Past>,
-    /// `None` when the driver did not answer in time.
+    /// `None` when the owner's part is missing.
     pub(crate) counters: Option<Explanation>,
+    /// Who told it, or why nobody did.
+    pub(crate) by: Result<String, Missing>,
+    /// Who is left out of the order for now.
+    unable: Vec<Arc<str>>,
+    /// Who said of whom, among those that matter here, that it does not answer.
+    pub(crate) accusations: Vec<Accused>,
     pub(crate) changes: Vec<Change>,
     pub(crate) now: Time,
     pub(crate) wall: Wall,
 }
 
 impl Story {
-    /// Puts together what is known of a target, `counters` as the driver said a moment ago;
+    /// Puts together what is known of a target, the owner's part as it was `told` a moment ago;
     /// `None` without such a target.
-    pub(crate) fn tell(front: &Front, name: &str, counters: Option<Explanation>) -> Option<Self> {
+    pub(crate) fn tell(front: &Front, name: &str, told: Told) -> Option<Self> {
         let view = front.view.load_full();
         let row = view.get(name)?;
-        let is_here = front.is_checked_here(row);
+        let account = told.as_ref().ok();
+        let findings = account.map(|account| &account.findings);
         Some(Self {
             row: row.clone(),
-            reading: if is_here {
-                front.figures.read(row.slot)
-            } else {
-                Reading::default()
+            reading: findings.map(Reading::from).unwrap_or_default(),
+            recent: findings.map_or_else(Vec::new, |findings| findings.recent.clone()),
+            counters: account.map(|account| account.explanation),
+            unable: account.map_or_else(Vec::new, |account| account.unable.clone()),
+            accusations: accusations(front, row),
+            by: match &told {
+                Ok(account) => Ok(teller(front, account).to_owned()),
+                Err(why) => Err(why.clone()),
             },
-            recent: if is_here {
-                front.figures.recent(row.slot)
-            } else {
-                Vec::new()
-            },
-            counters,
             changes: transitions(front, row),
             now: front.clock.now(),
             wall: front.clock.wall(),
@@ -195,12 +225,14 @@ impl Story {
         let (rule, counters) = (self.row.definition.rule, self.counters.as_ref());
         let next_due = counters.and_then(|c| c.next_due);
         let next_due = next_due.map(|at| whole_millis(at.since(self.now)));
-        let recent: Vec<Value> = self.recent.iter().map(|p| past_to_json(front, p)).collect();
+        let recent: Vec<Value> = self.recent.iter().map(past_to_json).collect();
+        let accused: Vec<Value> = self.accusations.iter().map(Accused::to_json).collect();
         let changes: Vec<Value> = self.changes.iter().map(Change::to_json).collect();
         json!({
             "target": Target::read(front, &self.row, &self.reading, self.now),
             "owner": order(front, &self.row).first(),
             "order": order(front, &self.row),
+            "unable": self.unable.iter().map(|name| &**name).collect::<Vec<&str>>(),
             "counters": {
                 "failures": counters.map(|c| c.failures),
                 "fall": rule.fall,
@@ -210,18 +242,21 @@ impl Story {
             },
             "in_flight": counters.map(|c| c.in_flight),
             "next_due_in_ms": next_due,
-            "last": self.last_to_json(front),
+            "last": self.last_to_json(),
             "recent": recent,
             "transitions": changes,
             "votes": ballots(&self.row),
+            "accused": accused,
             "why": self.why(),
             "definition": definition::to_json(&self.row.definition),
             "shadowed": self.row.shadowed,
-            "partial": counters.is_none() || !front.is_checked_here(&self.row),
+            "by": self.by.as_ref().ok(),
+            "partial": counters.is_none(),
+            "missing": self.by.as_ref().err().map(missing),
         })
     }
 
-    fn last_to_json(&self, front: &Front) -> Option<Value> {
+    fn last_to_json(&self) -> Option<Value> {
         let (reading, last) = (&self.reading, self.reading.last?);
         let phases: Map<String, Value> = Phase::ALL
             .into_iter()
@@ -233,7 +268,7 @@ impl Story {
             })
             .collect();
         Some(json!({
-            "at": rfc3339(front.clock.wall_at(last.at)),
+            "at": rfc3339(last.at),
             "result": finding_name(last.finding),
             "reason": finding_code(last.finding),
             "detail": reading.detail.as_deref(),
@@ -280,6 +315,9 @@ impl Story {
             }
         };
         why.push_str(&self.pending());
+        if self.row.votes.as_ref().is_some_and(|votes| votes.contested) {
+            why.push_str("; contested: most of those asked see it answer");
+        }
         why
     }
 
@@ -331,6 +369,43 @@ impl Story {
     fn is_of_today(&self) -> bool {
         rfc3339(self.row.status.since)[..10] == rfc3339(self.wall)[..10]
     }
+}
+
+/// One node's word that another does not answer, as this node heard it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Accused {
+    pub(crate) member: Arc<str>,
+    pub(crate) by: Arc<str>,
+    pub(crate) at: Wall,
+}
+
+impl Accused {
+    fn to_json(&self) -> Value {
+        json!({ "member": &*self.member, "by": &*self.by, "at": rfc3339(self.at) })
+    }
+}
+
+/// Accusations of those in the target's order, and of whoever is not alive: a target may have
+/// changed hands because of them.
+fn accusations(front: &Front, row: &Row) -> Vec<Accused> {
+    let view = front.view.load();
+    let Some(fleet) = view.fleet() else {
+        return Vec::new();
+    };
+    let is_alive = |name: &str| {
+        let mut seats = fleet.members.iter();
+        seats.any(|seat| &*seat.name == name && seat.state == "alive")
+    };
+    let order: Vec<&Arc<str>> = view.owners(row.slot).collect();
+    let matters = |name: &Arc<str>| order.contains(&name) || !is_alive(name);
+    let all = fleet.accusations.iter();
+    all.filter(|accusation| matters(&accusation.member))
+        .map(|accusation| Accused {
+            member: Arc::clone(&accusation.member),
+            by: Arc::clone(&accusation.by),
+            at: front.clock.wall_at(accusation.at),
+        })
+        .collect()
 }
 
 fn passed(checks: u16) -> String {

@@ -52,9 +52,7 @@ pub(super) async fn stream(
         .map(|id| id.to_str().unwrap_or("?"));
     // A browser that reconnects keeps the address and adds the header: the header is newer.
     let start = match last.or(query.get("after")) {
-        Some(id) => Start::After(parse_id(id).ok_or_else(|| {
-            Problem::bad_request(format!("'{id}' is not the id of an event: ORIGIN-NUMBER"))
-        })?),
+        Some(id) => Start::After(parse_id(id).ok_or_else(|| no_id(id))?),
         None if follows => Start::Now,
         None => Start::Backlog,
     };
@@ -77,6 +75,15 @@ pub(super) async fn stream(
     let chunks = ReceiverStream::new(receiver).map(Ok::<_, Infallible>);
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::from_stream(chunks)).into_response())
+}
+
+/// Of what came instead of an id, only the beginning is said back.
+fn no_id(text: &str) -> Problem {
+    let shown = &text[..text.floor_char_boundary(40)];
+    let dots = if shown.len() < text.len() { "..." } else { "" };
+    Problem::bad_request(format!(
+        "'{shown}{dots}' is not the id of an event: ORIGIN-NUMBER"
+    ))
 }
 
 type Sent = Result<(), mpsc::error::SendError<Bytes>>;

@@ -133,7 +133,7 @@ impl<'a> Target<'a> {
 ///
 /// Works on text, because an address may hold `${…}` and then is no URL yet. What stands before
 /// the last `@` of the authority is hidden, even where it only might be a password.
-pub(crate) fn masked(address: &str) -> Cow<'_, str> {
+pub fn masked(address: &str) -> Cow<'_, str> {
     let start = address.find("://").map_or(0, |at| at + 3);
     let end = address[start..]
         .find(['/', '?', '#'])

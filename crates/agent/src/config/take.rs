@@ -21,6 +21,8 @@ use super::yaml::{Key, Kind, Node};
 /// Where variables come from.
 pub(super) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
+const NO_FILES: &str =
+    "a target made through the API can't read this node's files; define it in the config file";
 /// How many results of costly checks and how many words are remembered.
 const REMEMBERED_MAX: usize = 4_096;
 
@@ -28,6 +30,7 @@ const REMEMBERED_MAX: usize = 4_096;
 pub(super) struct Reading<'e> {
     pub(super) faults: Faults,
     env: Env<'e>,
+    reads_files: bool,
     checked: HashMap<(Check, Box<str>), Option<String>>,
     words: HashSet<Arc<str>>,
 }
@@ -38,8 +41,17 @@ impl<'e> Reading<'e> {
         Self {
             faults: Faults::default(),
             env,
+            reads_files: true,
             checked: HashMap::new(),
             words: HashSet::new(),
+        }
+    }
+
+    /// The same, of somebody who may not learn what files this node has: none is opened.
+    pub(super) fn without_files(env: Env<'e>) -> Self {
+        Self {
+            reads_files: false,
+            ..Self::new(env)
         }
     }
 
@@ -107,6 +119,9 @@ impl<'e> Reading<'e> {
 
     /// Whether `written` expands and passes `check`; reports what does not.
     pub(super) fn passes(&mut self, at: Mark, written: &str, check: Check) -> Option<()> {
+        if check.reads_a_file() && !self.reads_files {
+            return self.value(at, Err(NO_FILES.to_owned()));
+        }
         if !check.is_costly() {
             let result = verify::expands_to(written, self.env, check);
             return self.value(at, result);

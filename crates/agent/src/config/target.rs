@@ -33,14 +33,14 @@ const LATER: [&str; 9] = [
 /// The definition in the body of `PUT /v1/targets/{name}`.
 ///
 /// Shaped like one item of `targets`, as JSON or YAML; `name` may be left out and must equal
-/// `name` otherwise. Defaults are the built-in ones. The faults' file is called `body`; in JSON
+/// `name` otherwise. A file that it names is refused unread. Defaults are the built-in ones. The faults' file is called `body`; in JSON
 /// a column after an escaped surrogate pair counts the pair as one character.
 pub fn parse_target(
     name: &str,
     json_or_yaml: &str,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Definition, Vec<Fault>> {
-    let mut reading = Reading::new(env);
+    let mut reading = Reading::without_files(env);
     let text = super::json::to_yaml(json_or_yaml);
     let definition = match only_node(&text, &mut reading) {
         Ok(node) => put(&mut reading, node, name),

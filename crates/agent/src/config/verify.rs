@@ -61,6 +61,11 @@ impl Check {
         )
     }
 
+    /// Whether it opens what the text names.
+    pub(super) const fn reads_a_file(self) -> bool {
+        matches!(self, Self::CaFile | Self::SecretFile)
+    }
+
     fn run(self, text: &str) -> Result<(), String> {
         match self {
             Self::Any => Ok(()),

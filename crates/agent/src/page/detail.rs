@@ -8,19 +8,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base::{Duration, Time, Wall};
-use health::{Explanation, Finding, State as Condition};
+use health::{Explanation, Finding, Missing, State as Condition};
 use maud::{Markup, html};
 
 use super::layout::Frame;
 use super::{answer, not_found, parts, trouble, words};
 use crate::api::{
-    Change, Desk, Name, Query, Story, definition_to_json, encode_segment, failure, masked, name_of,
-    order,
+    Change, Desk, Name, Query, Story, definition_to_json, encode_segment, failure, masked, missing,
+    name_of, order,
 };
 use crate::front::Front;
 
-/// How long the page waits for the driver.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the page waits for the driver, which gives the owner half a second.
+const PATIENCE: Duration = Duration::from_millis(750);
 
 /// `GET /targets/{name}`.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, name: Name, query: Query) -> Response {
@@ -29,13 +29,14 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, name: Name, query: Query
         Err(why) => return trouble(&desk, StatusCode::BAD_REQUEST, "No such name", why.detail()),
     };
     let front = &*desk.front;
-    let Some(slot) = front.view.load().get(&name).map(|row| row.slot) else {
+    if front.view.load().get(&name).is_none() {
         return not_found(&desk, &format!("There is no target “{name}”."));
-    };
-    // Without an answer the counters are missing, and all else is shown.
-    let answer_in_time = tokio::time::timeout(PATIENCE, front.explain(slot)).await;
-    let explanation = answer_in_time.ok().and_then(Result::ok).flatten();
-    let Some(story) = Story::tell(front, &name, explanation) else {
+    }
+    // Without an answer the owner's part is missing, and all else is shown.
+    let answer_in_time = tokio::time::timeout(PATIENCE, front.account(&name)).await;
+    let told = answer_in_time.ok().and_then(Result::ok);
+    let told = told.unwrap_or(Err(Missing::TooMany));
+    let Some(story) = Story::tell(front, &name, told) else {
         return not_found(&desk, &format!("There is no target “{name}”."));
     };
     let content = html! {
@@ -43,9 +44,9 @@ pub(super) async fn show(State(desk): State<Arc<Desk>>, name: Name, query: Query
             p.back { a href="/" data-back { "← All targets" } }
             (head(front, &story))
             div.cards {
-                (last(front, &story))
+                (last(&story))
                 (counters(&story))
-                (recent(front, &story))
+                (recent(&story))
                 (changes(&story))
                 (definition(&story))
             }
@@ -105,6 +106,7 @@ fn head(front: &Front, story: &Story) -> Markup {
             }
             p class={ "why " (row.status.state.name()) } { (story.why()) "." }
             @if let Some(votes) = &row.votes { p.quiet { "Votes: " (ballots(&votes.votes)) } }
+            @if !story.accusations.is_empty() { p.quiet { "Do not answer: " (accused(story)) } }
         }
     }
 }
@@ -121,7 +123,18 @@ fn ballots(votes: &[health::Vote]) -> String {
     votes.iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
-fn last(front: &Front, story: &Story) -> Markup {
+/// Accusations that are shown at most, the newest; `explain` has more.
+const ACCUSED_SHOWN: usize = 6;
+
+fn accused(story: &Story) -> String {
+    let skip = story.accusations.len().saturating_sub(ACCUSED_SHOWN);
+    let said = story.accusations[skip..]
+        .iter()
+        .map(|said| format!("{} ({} says)", said.member, said.by));
+    said.collect::<Vec<_>>().join(", ")
+}
+
+fn last(story: &Story) -> Markup {
     let reading = &story.reading;
     html! {
         section.card.wide aria-label="Last check" {
@@ -129,7 +142,7 @@ fn last(front: &Front, story: &Story) -> Markup {
             @if let Some(last) = reading.last {
                 p.result {
                     (verdict(last.finding, reading.detail.as_deref()))
-                    " · " (parts::ago(front.clock.wall_at(last.at), story.wall)) " ago"
+                    " · " (parts::ago(last.at, story.wall)) " ago"
                 }
                 (chart::phases(&reading.phases))
                 dl {
@@ -138,8 +151,7 @@ fn last(front: &Front, story: &Story) -> Markup {
                     @if let Some(at) = reading.cert_expiry { (certificate(at, story.wall)) }
                 }
             } @else {
-                @if front.is_checked_here(&story.row) { p.quiet { "Not checked yet." } }
-                @else { p.quiet { "Another node checks it; its page has the last check." } }
+                p.quiet { (story.by.as_ref().err().map_or_else(|| "Not checked yet.".to_owned(), missing)) }
             }
         }
     }
@@ -175,7 +187,7 @@ fn counters(story: &Story) -> Markup {
         return html! {
             section.card aria-label="Counters" {
                 h2 { "Counters" }
-                p.quiet { "The node is too busy to say." }
+                p.quiet { (story.by.as_ref().err().map(missing).unwrap_or_default()) }
             }
         };
     };
@@ -219,12 +231,12 @@ fn next_check(counters: &Explanation, now: Time) -> Markup {
     }
 }
 
-fn recent(front: &Front, story: &Story) -> Markup {
+fn recent(story: &Story) -> Markup {
     html! {
         section.card.wide aria-label="Recent checks" {
             h2 { "Recent checks " small { "latency, newest right" } }
-            @if story.recent.is_empty() { p.quiet { "None since this node started." } }
-            @else { (chart::recent(front, &story.recent)) }
+            @if story.recent.is_empty() { p.quiet { "None since its owner started." } }
+            @else { (chart::recent(&story.recent)) }
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use base::{Duration, Origin, Slot, Time, Version, Wall};
 use health::{
-    Answer, Definition, Diff, Doubt, Event, Explanation, Finding, Http, Outcome, Phases, Probe,
-    Reason, Row, Rule, Source, State, Status, Tcp, View,
+    Account, Answer, Definition, Diff, Doubt, Event, Explanation, Finding, Http, Missing, Outcome,
+    Phases, Probe, Reason, Row, Rule, Source, State, Status, Tcp, View,
 };
 use roundsman_agent::clock::Clock;
 use roundsman_agent::config::Fault;
-use roundsman_agent::front::{Ask, Asks, Front, Identity, Settings};
+use roundsman_agent::front::{Ask, Asks, Front, Identity, Settings, Told};
 use roundsman_agent::secret::Secret;
 
 pub(crate) const TOKEN: &str = "correct-horse";
@@ -192,9 +192,10 @@ pub(crate) fn check(front: &Front, row: &Row) {
             }
             _ => Finding::Passed,
         };
+        let wall = front.clock.wall_at(at);
         front
             .figures
-            .record(row.slot, at, finding, &outcome(finding, n, k, row));
+            .record(row.slot, at, wall, finding, &outcome(finding, n, k, row));
     }
 }
 
@@ -318,12 +319,13 @@ impl Driver {
         }
     }
 
-    fn explain(&self, slot: Slot) -> Option<Explanation> {
+    fn account(&self, name: &str) -> Told {
         let front = self.front();
         let view = front.view.load_full();
-        let row = view.rows(None).find(|row| row.slot == slot)?;
+        let row = view.get(name).ok_or(Missing::NoTarget)?;
+        let slot = row.slot;
         let is_down = row.status.state == State::Down;
-        Some(Explanation {
+        let explanation = Explanation {
             state: row.status.state,
             failures: u16::from(!is_down && slot.0.is_multiple_of(4)),
             successes: u16::from(is_down && slot.0.is_multiple_of(2)),
@@ -331,7 +333,13 @@ impl Driver {
             in_flight: slot.0.is_multiple_of(7),
             next_due: (row.status.state != State::Paused)
                 .then(|| front.clock.now() + Duration::from_millis(3_200)),
-        })
+        };
+        Ok(Box::new(Account {
+            by: Arc::clone(&front.identity.name),
+            explanation,
+            findings: front.figures.findings(slot),
+            unable: Vec::new(),
+        }))
     }
 }
 
@@ -342,7 +350,7 @@ impl Asks for Driver {
             Ask::Forget(_, reply) => drop(reply.send(Answer::NoCluster)),
             Ask::Put(definition, reply) => drop(reply.send(self.put(definition))),
             Ask::Delete(name, reply) => drop(reply.send(self.delete(&name))),
-            Ask::Explain(slot, reply) => drop(reply.send(self.explain(slot))),
+            Ask::Account(name, reply) => drop(reply.send(self.account(&name))),
             Ask::Reload(reply) => drop(reply.send(self.reload())),
         }
         true

@@ -1,5 +1,6 @@
 //! Several real nodes on loopback: they share targets, answer for each other, and take over.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -244,4 +245,182 @@ fn nodes_with_another_key_or_label_are_not_heard() {
     assert_eq!(known(&friends[1]), 2);
     assert!(strangers.iter().all(|node| known(node) == 1));
     let _ = (std::fs::remove_file(ours), std::fs::remove_file(theirs));
+}
+
+/// The number of outcomes that two lists share, each as when and what it was.
+fn shared(one: &Value, other: &Value) -> usize {
+    let all = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let theirs = all(other);
+    all(one).iter().filter(|o| theirs.contains(o)).count()
+}
+
+/// Broken once: away from the owner both were partial, always.
+#[test]
+fn every_node_tells_the_history_and_the_story_of_every_target_as_its_owner_does() {
+    let targets = Targets::start();
+    let mut fleet = Fleet::start(3, &config(&targets, 9));
+    fleet.wait_until("all answer alike", |fleet| fleet.agrees());
+    targets.set(4, Mode::Status503);
+    let down = |node: &Node| node.get("/v1/targets/t4")["state"] == "down";
+    fleet.wait_until("t4 is down on all", |fleet| fleet.nodes.iter().all(down));
+    for i in 0..9 {
+        let of = |what: &str| format!("/v1/targets/t{i}/{what}");
+        let owner = fleet.nodes[0].get(&of("explain"))["owner"].clone();
+        let ask = |what: &str| fleet.nodes.iter().map(|n| n.get(&of(what))).collect();
+        let (histories, stories): (Vec<Value>, Vec<Value>) = (ask("history"), ask("explain"));
+        for (history, story) in histories.iter().zip(&stories) {
+            assert_eq!(history["partial"], false, "{history}");
+            assert_eq!(story["partial"], false, "{story}");
+            assert_eq!((&history["by"], &story["by"]), (&owner, &owner));
+            assert!(story["last"]["phases_ms"]["connect"].is_number(), "{story}");
+            assert_eq!(history["transitions"], histories[0]["transitions"]);
+            let (mine, first) = (&history["outcomes"], &histories[0]["outcomes"]);
+            let told = mine.as_array().expect("outcomes").len();
+            assert!(told > 4 && shared(mine, first) + 3 > told, "{mine} {first}");
+        }
+    }
+    let story = fleet.nodes[1].get("/v1/targets/t4/explain");
+    assert_eq!(story["votes"].as_array().map(Vec::len), Some(3), "{story}");
+    assert_eq!(story["last"]["http_status"], 503, "{story}");
+    let told = fleet.nodes[2].ask(&["explain", "t4"]);
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    for part in ["status 503", "votes", "recent checks", "checked by"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+
+    let owner = story["owner"].as_str().expect("an owner").to_owned();
+    let at: usize = owner[1..].parse().expect("n and a number");
+    let mut dead = fleet.nodes.remove(at);
+    dead.kill();
+    let history = fleet.nodes[0].get("/v1/targets/t4/history");
+    assert_eq!(history["partial"], true, "{history}");
+    let missing = history["missing"].as_str().expect("why");
+    assert!(missing.contains(&owner), "{missing}");
+    assert_eq!(history["outcomes"], Value::Array(Vec::new()));
+    assert!(!history["transitions"].as_array().expect("known").is_empty());
+    fleet.wait_until("the successor tells it", |fleet| {
+        let tells = |node: &Node| {
+            let history = node.get("/v1/targets/t4/history");
+            let outcomes = history["outcomes"].as_array().map_or(0, Vec::len);
+            history["partial"] == false && history["by"] != *owner && outcomes > 0
+        };
+        fleet.nodes.iter().all(tells)
+    });
+    for node in &fleet.nodes {
+        let accused = node.get("/v1/targets/t4/explain")["accused"].clone();
+        let accused = accused.as_array().expect("accusations");
+        assert!(accused.iter().any(|a| a["member"] == *owner), "{accused:?}");
+    }
+}
+
+/// The changes that a node's stream holds, by target: their numbers and states, in their order.
+fn changes(node: &Node, after: Option<&str>) -> (bool, BTreeMap<String, Vec<String>>) {
+    let after = after.map_or_else(String::new, |id| format!("&after={id}"));
+    let (status, text) = node
+        .try_get(&format!("/v1/events?follow=false{after}"))
+        .expect("events");
+    assert_eq!(status, 200, "{text}");
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("data: ")) {
+        let event: Value = serde_json::from_str(line).expect("JSON");
+        if let Some(target) = event["target"].as_str() {
+            let change = format!("{} {}", event["number"], event["to"]);
+            all.entry(target.to_owned()).or_default().push(change);
+        }
+    }
+    (text.contains("event: gap"), all)
+}
+
+#[test]
+fn every_node_streams_every_change_and_a_place_on_another_node_is_a_gap() {
+    let targets = Targets::start();
+    let fleet = Fleet::start(3, &config(&targets, 8));
+    fleet.wait_until("all answer alike", |fleet| fleet.agrees());
+    for round in 0..2 {
+        for (mode, state) in [(Mode::Status503, "down"), (Mode::Up, "up")] {
+            (0..4).for_each(|i| targets.set(i, mode));
+            fleet.wait_until(&format!("round {round}: four are {state}"), |fleet| {
+                let is_so = |i: u32| {
+                    let says = |node: &Node| node.state(&format!("t{i}")) == state;
+                    fleet.nodes.iter().all(says)
+                };
+                (0..4).all(is_so)
+            });
+        }
+    }
+    let (_, first) = changes(&fleet.nodes[0], None);
+    assert_eq!(first.len(), 8, "{first:?}");
+    let whole = [
+        "1 \"up\"",
+        "2 \"down\"",
+        "3 \"up\"",
+        "4 \"down\"",
+        "5 \"up\"",
+    ];
+    assert_eq!(first["t0"], whole);
+    for node in &fleet.nodes {
+        assert_eq!(changes(node, None), (false, first.clone()));
+        let told = node.ask(&["events", "--json"]);
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let count: usize = first.values().map(Vec::len).sum();
+        assert_eq!(told.lines().count(), count, "{told}");
+    }
+    // The last id of one node is resumed there without a gap, and with one elsewhere.
+    let (_, text) = fleet.nodes[0]
+        .try_get("/v1/events?follow=false")
+        .expect("events");
+    let id = text
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("id: "));
+    let id = id.expect("an id").to_owned();
+    assert_eq!(
+        changes(&fleet.nodes[0], Some(&id)),
+        (false, BTreeMap::new())
+    );
+    for other in &fleet.nodes[1..] {
+        assert_eq!(changes(other, Some(&id)), (true, first.clone()));
+    }
+}
+
+/// What is forgotten is gone on all nodes, and comes back as a new member with nothing lost.
+#[test]
+fn a_forgotten_node_is_gone_everywhere_and_may_come_back() {
+    let targets = Targets::start();
+    let mut fleet = Fleet::start(3, &config(&targets, 9));
+    fleet.wait_until("all answer alike", |fleet| fleet.agrees());
+    let body = format!("{{\"http\":\"{}\",\"interval\":\"500ms\"}}", targets.url(9));
+    let (status, _) = fleet.nodes[2].put("made", &body).expect("an answer");
+    assert_eq!(status, 201);
+    let mut lost = fleet.nodes.pop().expect("three");
+    lost.kill();
+    let names = |node: &Node| {
+        let members = node.get("/v1/members");
+        let items = members["items"].as_array().cloned().unwrap_or_default();
+        let names = items.iter().filter_map(|m| m["name"].as_str());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let is_forgotten = || fleet.nodes[0].ask(&["forget", "n2"]).status.code() == Some(0);
+    fleet.nodes[0].wait("n2 is dead and may be forgotten", is_forgotten);
+    fleet.wait_until("nobody remembers n2", |fleet| {
+        fleet.nodes.iter().all(|node| names(node) == ["n0", "n1"])
+    });
+    for node in &fleet.nodes {
+        assert_eq!(node.get("/v1/targets/made")["source"], "api");
+    }
+    lost.spawn();
+    lost.wait_ready();
+    fleet.nodes.push(lost);
+    fleet.wait_until("all three are alive", Fleet::alive);
+    fleet.wait_until("all answer alike again", |fleet| fleet.agrees());
+    let (status, _) = fleet.nodes[2].put("again", &body).expect("an answer");
+    assert_eq!(status, 201);
+    fleet.wait_until("its new write is everywhere", |fleet| {
+        let reads = |node: &Node| node.get("/v1/targets/again")["source"] == "api";
+        fleet.nodes.iter().all(|node| {
+            node.try_get("/v1/targets/again")
+                .is_some_and(|(s, _)| s == 200)
+                && reads(node)
+        })
+    });
 }

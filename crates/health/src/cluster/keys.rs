@@ -7,12 +7,15 @@
 //! | `s`, name | a status, and who wrote it |
 //! | `m`, source | the source's manifest |
 //! | `u`, node, 0, name | nothing: this node can't probe this target |
+//! | `o`, node id | the origins that this node writes and wrote under, as far as they are open |
+//! | `x`, node id | the same, of a node that is gone for good: everybody retires them |
 //!
 //! A status never keeps a definition alive: they are separate keys.
 
 use std::sync::Arc;
 
 use base::wire::{DecodeError, Reader, Writer};
+use base::{NodeId, Origin};
 
 use super::votes::Vote;
 use crate::fleet::Votes;
@@ -27,6 +30,8 @@ pub(crate) enum Kind {
     Status(Arc<str>),
     Manifest,
     Unable(Arc<str>, Arc<str>),
+    Origins(NodeId),
+    Gone(NodeId),
 }
 
 pub(crate) fn definition_key(source: Source, name: &str) -> Vec<u8> {
@@ -49,6 +54,37 @@ pub(crate) fn unable_key(node: &str, target: &str) -> Vec<u8> {
     [b"u", node.as_bytes(), &[0], target.as_bytes()].concat()
 }
 
+pub(crate) fn origins_key(node: NodeId) -> Vec<u8> {
+    [&b"o"[..], &node.0.to_be_bytes()].concat()
+}
+
+pub(crate) fn gone_key(node: NodeId) -> Vec<u8> {
+    [&b"x"[..], &node.0.to_be_bytes()].concat()
+}
+
+/// Origins that are read of one node at most.
+const ORIGINS_MAX: usize = 64;
+
+pub(crate) fn encode_origins(origins: &[Origin]) -> Vec<u8> {
+    let mut w = Writer::new();
+    for origin in origins.iter().take(ORIGINS_MAX) {
+        w.field(1, |w| w.raw(&origin.0.to_be_bytes()));
+    }
+    w.finish()
+}
+
+pub(crate) fn decode_origins(bytes: &[u8]) -> Result<Vec<Origin>, DecodeError> {
+    let mut r = Reader::new(bytes);
+    let mut origins = Vec::new();
+    while let Some((tag, mut field)) = r.field()? {
+        if tag == 1 && origins.len() < ORIGINS_MAX {
+            let bytes = field.raw(8)?.try_into().expect("eight bytes");
+            origins.push(Origin(u64::from_be_bytes(bytes)));
+        }
+    }
+    Ok(origins)
+}
+
 /// What a key stands for; `None` for one of a newer version.
 pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
     let (kind, rest) = key.split_first()?;
@@ -57,6 +93,8 @@ pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
         b'f' => Some(Kind::Definition(Source::File, name()?)),
         b'a' => Some(Kind::Definition(Source::Api, name()?)),
         b's' => Some(Kind::Status(name()?)),
+        b'o' => Some(Kind::Origins(node_of(rest)?)),
+        b'x' => Some(Kind::Gone(node_of(rest)?)),
         b'm' if rest == b"file" => Some(Kind::Manifest),
         b'u' => {
             let text = std::str::from_utf8(rest).ok()?;
@@ -65,6 +103,10 @@ pub(crate) fn kind_of(key: &[u8]) -> Option<Kind> {
         }
         _ => None,
     }
+}
+
+fn node_of(bytes: &[u8]) -> Option<NodeId> {
+    Some(NodeId(u64::from_be_bytes(bytes.try_into().ok()?)))
 }
 
 /// Votes that are read of one status at most: as many as can be asked for.
@@ -162,11 +204,23 @@ mod tests {
                 Kind::Unable("n1".into(), "web".into()),
             ),
         ];
+        let node = NodeId(0x0102_0304_0506_0708);
+        assert_eq!(kind_of(&origins_key(node)), Some(Kind::Origins(node)));
+        assert_eq!(kind_of(&gone_key(node)), Some(Kind::Gone(node)));
+        assert_eq!(kind_of(b"oshort"), None);
         for (key, kind) in table {
             assert_eq!(kind_of(&key), Some(kind));
         }
         assert_eq!(kind_of(b"zfuture"), None);
         assert_eq!(kind_of(b""), None);
+    }
+
+    #[test]
+    fn origins_come_back_up_to_a_bound() {
+        let origins: Vec<Origin> = (1..=100).map(Origin).collect();
+        let read = decode_origins(&encode_origins(&origins)).unwrap();
+        assert_eq!(read, origins[..ORIGINS_MAX]);
+        assert!(decode_origins(&[1, 3, 0, 0, 0]).is_err());
     }
 
     #[test]

@@ -40,6 +40,25 @@ pub(crate) enum Section {
     Streak(Streak),
     /// What owners have checked, and when.
     Marks(Vec<Mark>),
+    /// What do you, its owner, know of this target?
+    Inquire(Inquire),
+    /// This; or nothing, for it is not mine.
+    Tell(Tell),
+}
+
+/// A question for an owner's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Inquire {
+    /// Comes back with the account.
+    pub(crate) number: u64,
+    pub(crate) target: Arc<str>,
+}
+
+/// An owner's account, as [`crate::Account`] encodes it; `None` from who does not own the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tell {
+    pub(crate) number: u64,
+    pub(crate) account: Option<Vec<u8>>,
 }
 
 /// A question for an opinion.
@@ -126,6 +145,15 @@ impl Section {
                 w.number(streak.window);
             }),
             Self::Marks(marks) => w.field(8, |w| marks.iter().for_each(|mark| put_mark(w, mark))),
+            Self::Inquire(inquire) => w.field(9, |w| {
+                w.raw(&inquire.number.to_le_bytes());
+                w.bytes(inquire.target.as_bytes());
+            }),
+            Self::Tell(tell) => w.field(10, |w| {
+                w.raw(&tell.number.to_le_bytes());
+                w.number(u64::from(tell.account.is_some()));
+                w.bytes(tell.account.as_deref().unwrap_or_default());
+            }),
         }
         w.finish()
     }
@@ -208,6 +236,17 @@ fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> 
                 marks.push(get_mark(&mut r)?);
             }
             Section::Marks(marks)
+        }
+        9 => Section::Inquire(Inquire {
+            number: fixed(&mut r)?,
+            target: r.text()?.into(),
+        }),
+        10 => {
+            let number = fixed(&mut r)?;
+            let is_mine = r.number()? == 1;
+            let account = r.bytes()?;
+            let account = is_mine.then(|| account.to_vec());
+            Section::Tell(Tell { number, account })
         }
         _ => return Ok(None),
     }))

@@ -182,10 +182,11 @@ impl Peers {
         self.remembered.values()
     }
 
-    pub(super) fn forget(&mut self, name: &str) -> bool {
-        let before = self.remembered.len();
-        self.remembered.retain(|_, other| &*other.name != name);
-        self.remembered.len() != before
+    pub(super) fn forget(&mut self, name: &str) -> Vec<NodeId> {
+        let of_name = self
+            .remembered
+            .extract_if(.., |_, other| &*other.name == name);
+        of_name.map(|(id, _)| id).collect()
     }
 
     /// Everybody alive but this node.

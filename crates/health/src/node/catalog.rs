@@ -4,9 +4,10 @@
 //! API target at once, a revision of the file when all of it is there. At boot the file waits
 //! until the node has caught up; whoever comes first in an order of its own writes it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Duration, hash64};
+use base::{Duration, Version, hash64};
 
 use super::{Mutation, Node};
 use crate::cluster::{
@@ -14,11 +15,14 @@ use crate::cluster::{
     unable_key,
 };
 use crate::definition::{self, Definition};
-use crate::input::{Answer, Diff, Key, Output, Request, Write};
+use crate::input::{Answer, Diff, Event, Key, Output, Request, Write};
+use crate::status::{Status, Transition};
 use crate::view::Source;
 
 /// How much later each next node writes what all of them read at boot.
 const RANK: Duration = Duration::from_millis(300);
+/// Transitions of the past that are told at boot at most, the newest.
+const PAST_MAX: usize = 8_192;
 /// How long entries may be missing before whoever has the file writes them again.
 const MEND: Duration = Duration::from_secs(2);
 
@@ -27,8 +31,7 @@ impl Node {
     /// for a node alone goes into the store.
     pub(super) fn restore_together(&mut self, definitions: Vec<Arc<Definition>>) {
         let now = self.now;
-        let past = Output::Past(self.version, Vec::new());
-        self.outputs.push_back(past);
+        self.tell_the_past_together();
         let joined = self.joined.as_mut().expect("it was just made");
         let keys: Vec<Vec<u8>> = joined
             .cluster
@@ -50,7 +53,8 @@ impl Node {
                     self.unable_stored(&node, &target, &key);
                     self.able_again(&node, &target);
                 }
-                Some(Kind::Status(_)) | None => {}
+                Some(Kind::Gone(node)) => self.gone_stored(node, &key),
+                Some(Kind::Status(_) | Kind::Origins(_)) | None => {}
             }
         }
         for definition in definitions {
@@ -67,6 +71,53 @@ impl Node {
         self.bring_statuses();
         self.set_all(Source::Api, &api);
         self.settle_the_file();
+    }
+
+    /// Gives the transitions that the disk still knows to whoever reads events. Their numbers are
+    /// this life's: nobody holds a place among them, and none of an earlier life is taken for one.
+    fn tell_the_past_together(&mut self) {
+        let joined = self.joined.as_ref().expect("it was just made");
+        let keys = joined.cluster.store.iter().map(|(key, _)| kind_of(key));
+        let names = keys.filter_map(|kind| match kind {
+            Some(Kind::Status(name)) => Some(name),
+            _ => None,
+        });
+        let mut past = BTreeMap::new();
+        let mut take = |name: &Arc<str>, status: &Status| {
+            for transition in &status.recent {
+                let place = (transition.at, Arc::clone(name), transition.number);
+                let detail = status.detail.clone();
+                let detail = detail.filter(|_| transition.number == status.transition);
+                past.insert(place, (*transition, detail));
+            }
+            while past.len() > PAST_MAX {
+                past.pop_first();
+            }
+        };
+        for name in names {
+            if let Some(entry) = self.held_status(&name).0 {
+                take(&name, &entry.status);
+            }
+        }
+        for (name, (status, _)) in &self.orphans {
+            take(name, status);
+        }
+        let origin = self.config.fresh_origin;
+        self.version = Version { origin, seq: 0 };
+        let events = past
+            .into_iter()
+            .map(|((_, target, _), (transition, detail))| {
+                self.version.seq += 1;
+                let seq = self.version.seq;
+                let transition = Transition { seq, ..transition };
+                Event {
+                    target,
+                    transition,
+                    detail,
+                }
+            });
+        let past = Output::Past(Version { origin, seq: 0 }, events.collect());
+        self.outputs.push_back(past);
     }
 
     /// Statuses that a node alone wrote.

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
+use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
 
+use super::inquire::Inquiries;
 use super::{Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
 use crate::definition::Definition;
@@ -56,6 +57,12 @@ pub(super) struct Joined {
     /// When this node writes entries that the present revision lacks, unless what is here adds up
     /// to something else by then.
     pub(super) mend_at: Option<(Time, u64)>,
+    /// Under what this node writes, as it has told the others.
+    pub(super) named: Option<Origin>,
+    /// Nodes that are gone for good, until all that they wrote under is closed.
+    pub(super) gone: BTreeSet<NodeId>,
+    /// Questions for the accounts of other owners.
+    pub(super) inquiries: Inquiries,
     /// Requests that wait for a second disk.
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
@@ -97,6 +104,9 @@ impl Joined {
             to_load: None,
             file: None,
             mend_at: None,
+            named: None,
+            gone: BTreeSet::new(),
+            inquiries: Inquiries::default(),
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
             owned: Vec::new(),
@@ -127,6 +137,7 @@ impl Joined {
             self.cluster.deadline(),
             self.cluster.catalog.deadline(),
             self.to_load.as_ref().map(|(at, _)| *at),
+            self.inquiries.deadline(),
         ];
         own.into_iter().chain(rooms).flatten().min()
     }
@@ -191,6 +202,7 @@ impl Joined {
             me: Arc::clone(&self.cluster.name),
             members: self.seats.clone(),
             is_ready: self.cluster.is_ready(),
+            accusations: self.cluster.accusations.iter().cloned().collect(),
             names: Arc::clone(self.cluster.shares.names()),
             promised: self.promised.clone(),
             spacing: self.cluster.spacing(),
@@ -262,6 +274,7 @@ impl Node {
         self.after_a_pause(away);
         self.rule();
         self.do_favours();
+        self.ask_again();
         self.let_leavers_go();
         self.settle_the_file();
         let joined = self.joined.as_mut().expect("it was there above");
@@ -310,6 +323,8 @@ impl Node {
             Effect::Confirmed(version) => self.confirmed(version),
             Effect::Ask(from, ask) => self.asked(from, ask),
             Effect::Streak(streak) => self.hear_streak(streak),
+            Effect::Inquire(from, inquire) => self.inquired(from, &inquire),
+            Effect::Tell(from, tell) => self.told(from, &tell),
             Effect::Seated(name) => self.seated(&name),
             Effect::Suspect(name, is_suspect) => self.suspect(&name, is_suspect),
             Effect::Members => {
@@ -319,6 +334,7 @@ impl Node {
             }
             Effect::Marks => self.fleet_is_old(),
             Effect::Ready => self.ready(),
+            Effect::Forgotten(id) => self.forgotten(id),
             Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
             Effect::Left => {
                 self.joined.as_mut().expect("it spoke").has_left = true;
@@ -359,6 +375,8 @@ impl Node {
             Some(Kind::Status(name)) => self.adopt_status(&name),
             Some(Kind::Manifest) => self.manifest_stored(key),
             Some(Kind::Unable(node, target)) => self.unable_stored(&node, &target, key),
+            Some(Kind::Origins(node)) => self.origins_stored(node, key),
+            Some(Kind::Gone(node)) => self.gone_stored(node, key),
             None => {}
         }
     }
@@ -402,6 +420,8 @@ impl Node {
         self.promise();
         self.yield_no_longer();
         self.sweep_statuses();
+        self.name_origins();
+        self.close_the_gone();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let late: Vec<Version> = joined
             .acks
@@ -444,11 +464,15 @@ impl Node {
         let Some(joined) = &mut self.joined else {
             return self.answer(request, Answer::NoCluster);
         };
-        let answer = if joined.cluster.forget(now, name) {
-            Answer::Accepted
-        } else {
+        let ids = joined.cluster.forget(now, name);
+        let answer = if ids.is_empty() {
             Answer::NotFound
+        } else {
+            Answer::Accepted
         };
+        for id in ids {
+            self.give_up(id);
+        }
         self.answer(request, answer);
     }
 

@@ -111,6 +111,7 @@ impl World {
             Output::Send(..) | Output::Notice(_) | Output::Refused { .. } | Output::Left => {
                 panic!("a node alone has nobody to talk to: {output:?}")
             }
+            Output::Inquired(..) | Output::Told(..) => panic!("nobody asks: {output:?}"),
         }
     }
 

@@ -1,11 +1,16 @@
 //! A few nodes over a small network in memory: who owns what, who asks whom, what survives.
 //!
-//! Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
+//! `together/asked.rs` has what owners are asked,
+//! `together/forgotten.rs` what becomes of the writes of who is forgotten. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
+
+mod asked;
+mod forgotten;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::*;
+use crate::account::{Account, Findings, Missing, Past};
 use crate::cluster::ClusterConfig;
 use crate::definition::Definition;
 use crate::input::Write;
@@ -29,6 +34,10 @@ struct Host {
     names: BTreeMap<Slot, Arc<str>>,
     events: Vec<String>,
     replies: Vec<(Request, Answer)>,
+    past: Vec<(Origin, Vec<crate::input::Event>)>,
+    told: Vec<(Time, Request, Result<Account, Missing>)>,
+    /// Says nothing of what it found, as an agent never would.
+    is_mute: bool,
     notices: Vec<crate::cluster::Notice>,
     has_left: bool,
     lives: u64,
@@ -80,6 +89,9 @@ impl World {
                 names: BTreeMap::new(),
                 events: Vec::new(),
                 replies: Vec::new(),
+                past: Vec::new(),
+                told: Vec::new(),
+                is_mute: false,
                 notices: Vec::new(),
                 has_left: false,
                 lives: 0,
@@ -178,6 +190,15 @@ impl World {
                 host.events.push(text);
             }
             Output::Answer(request, answer) => host.replies.push((request, answer)),
+            Output::Inquired(inquiry, slot) if !host.is_mute => {
+                let name = Arc::clone(host.names.get(&slot).expect("its owner knows it"));
+                let findings = self.findings(at, &name);
+                self.give(at, Input::Tell(inquiry, findings));
+            }
+            Output::Told(request, told) => {
+                let told = told.map(|account| *account);
+                host.told.push((self.now, request, told));
+            }
             Output::Send(to, way, bytes) => {
                 let to = (0..self.hosts.len()).find(|i| address(*i) == to);
                 let to = to.expect("only hosts are written to");
@@ -188,7 +209,8 @@ impl World {
             Output::Notice(notice) => host.notices.push(notice),
             Output::Left => host.has_left = true,
             Output::Refused { .. } => panic!("names are unique here"),
-            Output::Loaded(..) | Output::Judged(..) | Output::View(_) | Output::Past(..) => {}
+            Output::Loaded(..) | Output::Judged(..) | Output::View(_) | Output::Inquired(..) => {}
+            Output::Past(version, events) => host.past.push((version.origin, events)),
         }
     }
 
@@ -279,6 +301,21 @@ impl World {
 
     fn everybody_sees(&mut self, name: &str, finding: Finding) {
         (0..self.hosts.len()).for_each(|at| self.sees(at, name, finding));
+    }
+
+    /// What a host found of a target, as its agent would tell it.
+    fn findings(&self, at: usize, name: &str) -> Findings {
+        let mine = self.probes.iter();
+        let mine = mine.filter(|(_, host, of)| *host == at && &**of == name);
+        let past = |(when, ..): &(Time, usize, Arc<str>)| Past {
+            at: Wall(i64::try_from(when.0 / MS).expect("a time")),
+            finding: Finding::Passed,
+            latency: Duration::from_millis(2),
+        };
+        Findings {
+            recent: mine.map(past).collect(),
+            ..Findings::default()
+        }
     }
 
     fn running(&self) -> Vec<usize> {

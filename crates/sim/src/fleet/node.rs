@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Wall, Way, hash64};
 use health::{
-    Answer, Batch, ClusterConfig, Config, Definition, Event, Finding, Input, Key, Mutation, Node,
-    Notice, Output, Probed, Record, Request, Source, Write,
+    Answer, Batch, ClusterConfig, Config, Definition, Event, Finding, Findings, Input, Key,
+    Mutation, Node, Notice, Output, Probed, Record, Request, Source, Write,
 };
 
 use super::scale::Traffic;
@@ -212,7 +212,14 @@ impl Process {
                 self.traffic.add(way == Way::Datagram, &bytes);
                 self.effects.push_back(Effect::Send(to, way, sealed(bytes)));
             }
-            Output::Past(..) | Output::Judged(..) | Output::Loaded(..) | Output::Left => {}
+            Output::Inquired(inquiry, _) => {
+                self.give(now, Input::Tell(inquiry, Findings::default()));
+            }
+            Output::Past(..)
+            | Output::Judged(..)
+            | Output::Loaded(..)
+            | Output::Told(..)
+            | Output::Left => {}
         }
     }
 

@@ -234,6 +234,7 @@ impl World {
             Output::Send(..) | Output::Notice(_) | Output::Refused { .. } | Output::Left => {
                 unreachable!("a node alone has nobody to talk to")
             }
+            Output::Inquired(..) | Output::Told(..) => unreachable!("nobody asks here"),
             Output::Define(slot, definition, _) => self.defined(slot, definition),
             Output::Undefine(slot) => {
                 let process = self.process.as_mut().expect("it has just spoken");

@@ -225,12 +225,18 @@ fn queues(meters: &Meters, out: &mut Writer) {
         meters.store_unreadable.get(),
     );
     let name = "roundsman_queue_depth";
-    out.family(name, "gauge", "What waits, by where.");
+    out.family(
+        name,
+        "gauge",
+        "What waits, by where; of streams to and from other nodes in bytes.",
+    );
     let queues = [
         ("driver", &meters.queue_driver),
         ("waiting", &meters.queue_waiting),
         ("in_flight", &meters.queue_in_flight),
         ("disk", &meters.queue_disk),
+        ("streams_in_bytes", &meters.queue_streams_in),
+        ("streams_out_bytes", &meters.queue_streams_out),
     ];
     for (queue, meter) in queues {
         out.sample(name, &[("queue", queue)], meter.get());

@@ -341,3 +341,25 @@ fn a_bad_put_body_has_faults_with_positions() {
         );
     }
 }
+
+/// Broken once: the file was read first, and the answer told whether this node has it.
+#[test]
+fn a_body_that_names_a_file_is_refused_before_anything_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = dir.path().join("secret");
+    std::fs::write(&there, "hunter2").unwrap();
+    let there = there.to_str().unwrap();
+    let mut told = Vec::new();
+    for path in [there, "/no/such", "/"] {
+        let file =
+            json!({ "http": { "url": "https://a", "auth": { "bearer": { "token_file": path } } } });
+        let ca = json!({ "http": { "url": "https://a", "tls": { "ca_file": path } } });
+        for body in [file, ca] {
+            let faults = parse_target("t", &body.to_string(), &|_| None).unwrap_err();
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            told.push(faults[0].message.clone());
+        }
+    }
+    assert!(told[0].contains("can't read this node's files"), "{told:?}");
+    assert!(told.iter().all(|message| *message == told[0]), "{told:?}");
+}

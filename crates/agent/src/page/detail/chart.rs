@@ -5,7 +5,6 @@ use maud::{Markup, html};
 
 use crate::api::{failure, finding_name};
 use crate::figures::{Past, RECENT};
-use crate::front::Front;
 use crate::page::words;
 
 /// The phases of one check, side by side, as long as they took.
@@ -54,7 +53,7 @@ pub(super) fn pips(count: u16, of: u16, class: &str) -> Markup {
 
 /// The last checks as bars: as high as they took, on a scale of square roots so that a slow one
 /// does not hide the others. What failed is also wider and stands on a line.
-pub(super) fn recent(front: &Front, recent: &[Past]) -> Markup {
+pub(super) fn recent(recent: &[Past]) -> Markup {
     let longest = recent
         .iter()
         .map(|past| past.latency.as_secs_f64())
@@ -67,7 +66,7 @@ pub(super) fn recent(front: &Front, recent: &[Past]) -> Markup {
                 @let height = 4.0 + 36.0 * (past.latency.as_secs_f64() / longest).sqrt();
                 @let (x, name) = ((at + empty) * 10, finding_name(past.finding));
                 g class=(name) {
-                    title { (words::moment(front.clock.wall_at(past.at))) " UTC: " (tell(past)) }
+                    title { (words::moment(past.at)) " UTC: " (tell(past)) }
                     rect.hit x=(x) width="10" height="48" {}
                     rect x=(x + 1) y=(format!("{:.1}", 42.0 - height)) width="8" height=(format!("{height:.1}")) {}
                     @if name != "passed" { rect x=(x) y="44" width="10" height="4" {} }
