@@ -785,6 +785,16 @@ fn say(notice: &Notice) {
             "many members vanished at once: rather a broken network than so many broken nodes"
         ),
         Notice::Renamed(why) => tracing::info!(why, "this node writes under another origin"),
+        Notice::TooNew {
+            from,
+            version,
+            ours,
+        } => tracing::warn!(
+            %from,
+            version,
+            ours,
+            "packets of a newer wire version are refused: upgrade this node, or start the other with --wire-version {ours}"
+        ),
         Notice::Revision {
             revision,
             by,

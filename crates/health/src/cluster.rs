@@ -14,6 +14,7 @@ mod peers;
 mod revision;
 mod rounds;
 mod votes;
+mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -29,17 +30,18 @@ pub(crate) use keys::{
     Kind, StatusEntry, definition_key, kind_of, manifest_key, status_key, unable_key,
 };
 pub(crate) use marks::Marks;
-pub use packet::WIRE;
-pub(crate) use packet::{Ask, Mark, Section, Streak, Word};
+pub(crate) use packet::{Ask, Mark, Section, Streak, Word, pack};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
 pub use votes::Vote;
 pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
+pub use wire::{WIRE, WIRE_OLDEST};
 
 use crate::fleet::Seat;
-use packet::{PacketError, ROOM, pack, unpack};
+use packet::{PacketError, ROOM, unpack};
 use peers::Peers;
+use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
@@ -114,6 +116,15 @@ pub enum Notice {
     },
     /// The store writes under another name.
     Renamed(&'static str),
+    /// Somebody speaks a wire version that this node does not read, and goes on doing so.
+    TooNew {
+        /// Where its packets come from.
+        from: SocketAddr,
+        /// Which version.
+        version: u8,
+        /// The newest that this node reads.
+        ours: u8,
+    },
     /// A config source's revision took effect.
     Revision {
         /// Its number.
@@ -157,6 +168,7 @@ pub(crate) struct Cluster {
     pub(crate) quorum: Quorum,
     pub(crate) catalog: Catalog,
     peers: Peers,
+    tongues: Tongues,
     rng: Rng,
     now: Time,
     began: Option<Time>,
@@ -201,6 +213,7 @@ impl Cluster {
             quorum: Quorum::default(),
             catalog: Catalog::default(),
             peers: Peers::new(known),
+            tongues: Tongues::new(config.wire),
             rng: Rng::new(config.seed ^ 0x0c1a),
             now: Time::ZERO,
             began: None,
@@ -268,10 +281,10 @@ impl Cluster {
     /// A packet came.
     pub(crate) fn received(&mut self, now: Time, from: SocketAddr, way: Way, bytes: &[u8]) {
         self.now = now;
-        let (sender, sections) = match unpack(bytes) {
+        let (sender, sections) = match unpack(self.tongues.newest(), bytes) {
             Ok(packet) => packet,
-            Err(PacketError::TooNew) => {
-                self.dropped.too_new += 1;
+            Err(PacketError::TooNew(version)) => {
+                self.too_new(from, version);
                 return;
             }
             Err(PacketError::Malformed) => {
@@ -283,11 +296,25 @@ impl Cluster {
             self.dropped.from_myself += 1;
             return;
         }
+        self.tongues.understood(from);
         self.quorum.hear(sender, now);
         for section in sections {
             self.section(sender, from, way, section);
         }
         self.drain();
+    }
+
+    fn too_new(&mut self, from: SocketAddr, version: u8) {
+        self.dropped.too_new += 1;
+        if self.tongues.refuse(self.now, from) {
+            let ours = self.tongues.newest();
+            let notice = Notice::TooNew {
+                from,
+                version,
+                ours,
+            };
+            self.effects.push_back(Effect::Notice(notice));
+        }
     }
 
     fn section(&mut self, sender: NodeId, from: SocketAddr, way: Way, section: Section) {
@@ -329,7 +356,8 @@ impl Cluster {
             return Some(first);
         }
         let (to, sections) = self.outbox.pop_first()?;
-        Some((to, Way::Datagram, pack(self.me, &sections)))
+        let wire = self.tongues.to(to);
+        Some((to, Way::Datagram, pack(wire, self.me, &sections)))
     }
 
     /// When [`Self::tick`] is due.
@@ -367,15 +395,16 @@ impl Cluster {
     }
 
     fn put(&mut self, to: SocketAddr, way: Way, section: &Section) {
-        let bytes = section.encode();
+        let wire = self.tongues.to(to);
+        let bytes = section.encode_for(wire);
         if way == Way::Stream {
-            self.sends.push_back((to, way, pack(self.me, &bytes)));
+            self.sends.push_back((to, way, pack(wire, self.me, &bytes)));
             return;
         }
         let waiting = self.outbox.entry(to).or_default();
         if !waiting.is_empty() && waiting.len() + bytes.len() > ROOM {
             let full = std::mem::take(waiting);
-            self.sends.push_back((to, way, pack(self.me, &full)));
+            self.sends.push_back((to, way, pack(wire, self.me, &full)));
         }
         self.outbox.entry(to).or_default().extend(bytes);
     }
@@ -610,6 +639,11 @@ impl Cluster {
 
     fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
+        if matches!(state, State::Alive | State::Suspect) {
+            let members = self.membership.members().count();
+            let reads = member.meta.wire;
+            self.tongues.learn(member.address, reads, members);
+        }
         let change = self.peers.changed(self.now, member);
         if change.is_other || change.bearer == Some(member.id) {
             self.seat(Arc::clone(&member.name), change.bearer);

@@ -1,7 +1,8 @@
 //! What nodes say to each other: one packet, several sections, each with a budget of its own.
 //!
 //! A packet is a version byte, the sender's id and tagged sections; membership and store put their
-//! own bytes into theirs. Sections of a newer version are skipped, a newer version byte is refused.
+//! own bytes into theirs. Unknown sections are skipped, a newer version byte is refused (`wire.rs`
+//! has what is spoken to whom).
 //! Sealing is the shell's. Every length is bounded by the bytes that came.
 //! Does not know what any section does.
 
@@ -10,10 +11,9 @@ use std::sync::Arc;
 use base::wire::{DecodeError, Reader, Writer};
 use base::{Duration, NodeId, Origin, Version};
 
+use super::wire::{GROUPED, WIRE_OLDEST, get_groups, put_groups};
 use crate::outcome::{Doubt, Finding, Reason};
 
-/// The newest version that this node understands, and the one that it speaks.
-pub const WIRE: u8 = 1;
 /// Bytes of one datagram at most, before it is sealed.
 pub(crate) const DATAGRAM_MAX: usize = 1_300;
 /// What a version byte and the sender's id take.
@@ -88,8 +88,8 @@ pub(crate) struct Mark {
 /// Why a packet was not read. Nothing was taken from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PacketError {
-    /// Its version is newer than ours.
-    TooNew,
+    /// Its version, this one, is newer than ours.
+    TooNew(u8),
     /// It is not a packet.
     Malformed,
 }
@@ -101,7 +101,19 @@ impl From<DecodeError> for PacketError {
 }
 
 impl Section {
-    /// The section as it stands in a packet.
+    /// The section as it stands in a packet of this version.
+    pub(crate) fn encode_for(&self, wire: u8) -> Vec<u8> {
+        match self {
+            Self::Marks(marks) if wire >= GROUPED => {
+                let mut w = Writer::new();
+                w.field(16, |w| put_groups(w, marks));
+                w.finish()
+            }
+            _ => self.encode(),
+        }
+    }
+
+    /// The section as every version reads it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
@@ -131,10 +143,10 @@ impl Section {
     }
 }
 
-/// A packet of these encoded sections.
-pub(crate) fn pack(sender: NodeId, sections: &[u8]) -> Vec<u8> {
+/// A packet of this version with these encoded sections.
+pub(crate) fn pack(wire: u8, sender: NodeId, sections: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD + sections.len());
-    bytes.push(WIRE);
+    bytes.push(wire);
     bytes.extend_from_slice(&sender.0.to_le_bytes());
     bytes.extend_from_slice(sections);
     bytes
@@ -143,11 +155,14 @@ pub(crate) fn pack(sender: NodeId, sections: &[u8]) -> Vec<u8> {
 /// How many bytes of sections fit into a datagram.
 pub(crate) const ROOM: usize = DATAGRAM_MAX - HEAD;
 
-/// The sender and the sections of a packet.
-pub(crate) fn unpack(bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError> {
+/// The sender and the sections of a packet; `newest` is the newest version that is read.
+pub(crate) fn unpack(newest: u8, bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError> {
     let (version, rest) = bytes.split_first().ok_or(PacketError::Malformed)?;
-    if *version > WIRE {
-        return Err(PacketError::TooNew);
+    if *version > newest {
+        return Err(PacketError::TooNew(*version));
+    }
+    if *version < WIRE_OLDEST {
+        return Err(PacketError::Malformed);
     }
     let mut r = Reader::new(rest);
     let sender = NodeId(fixed(&mut r)?);
@@ -188,11 +203,12 @@ fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> 
             }
             Section::Marks(marks)
         }
+        16 => Section::Marks(get_groups(&mut r)?),
         _ => return Ok(None),
     }))
 }
 
-fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
+pub(super) fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
     let bytes = r.raw(8)?.try_into().expect("eight bytes were asked for");
     Ok(u64::from_le_bytes(bytes))
 }
@@ -252,4 +268,4 @@ fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
 }
 
 /// Older marks are as old as this.
-const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;
+pub(super) const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;

@@ -2,11 +2,13 @@
 //!
 //! Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::*;
-use crate::cluster::ClusterConfig;
+use crate::cluster::{ClusterConfig, WIRE};
 use crate::definition::Definition;
 use crate::input::Write;
 use crate::outcome::Phase;
@@ -32,6 +34,8 @@ struct Host {
     notices: Vec<crate::cluster::Notice>,
     has_left: bool,
     lives: u64,
+    /// The newest wire version that it speaks.
+    wire: u8,
 }
 
 struct World {
@@ -44,6 +48,8 @@ struct World {
     seen: BTreeMap<(usize, Arc<str>), Finding>,
     probes: Vec<(Time, usize, Arc<str>)>,
     file: Vec<Arc<Definition>>,
+    /// Who said something to whom in which wire version.
+    spoken: Vec<(usize, usize, u8)>,
 }
 
 fn address(host: usize) -> SocketAddr {
@@ -71,6 +77,7 @@ impl World {
             cut: BTreeSet::new(),
             seen: BTreeMap::new(),
             probes: Vec::new(),
+            spoken: Vec::new(),
             file: (0..targets).map(|i| target(&format!("t{i}"), 2)).collect(),
         };
         for _ in 0..hosts {
@@ -83,6 +90,7 @@ impl World {
                 notices: Vec::new(),
                 has_left: false,
                 lives: 0,
+                wire: WIRE,
             });
         }
         for host in 0..hosts {
@@ -106,6 +114,7 @@ impl World {
             join: others.map(address).collect(),
             seed,
             fresh_id: NodeId(at as u64 + 1),
+            wire: self.hosts[at].wire,
             wall_ms: 1_700_000_000_000 + self.now.0 / MS,
         };
         let config = Config {
@@ -181,6 +190,7 @@ impl World {
             Output::Send(to, way, bytes) => {
                 let to = (0..self.hosts.len()).find(|i| address(*i) == to);
                 let to = to.expect("only hosts are written to");
+                self.spoken.push((at, to, bytes[0]));
                 if !self.cut.contains(&(at, to)) {
                     self.push(MS, to, Event::Bytes(address(at), way, bytes));
                 }

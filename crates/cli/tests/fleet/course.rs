@@ -1,0 +1,157 @@
+//! One run: a fleet, everybody who watches it, and what must hold in the end.
+//!
+//! A test starts a [`Course`], does one thing after the other to its fleet, measures each with
+//! [`Course::gap`] or [`Course::equal`], and ends it with [`Course::end`].
+
+use std::time::{Duration, Instant};
+
+use crate::fleet::{EQUAL, Fleet, INTERVAL, is_ill};
+use crate::ground::Ground;
+use crate::machine::Machine;
+use crate::report::Report;
+use crate::watch::Watch;
+use crate::writer::Writer;
+
+/// How big and how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// Targets in the config file.
+    pub(crate) targets: usize,
+    /// How long a partition lasts.
+    pub(crate) partition: Duration,
+    /// How long a process stands still.
+    pub(crate) pause: Duration,
+    /// How many nodes are killed, restarted and so on.
+    pub(crate) nodes: usize,
+}
+
+/// For the landing tests.
+pub(crate) const SHORT: Size = Size {
+    targets: 200,
+    partition: Duration::from_secs(14),
+    pause: Duration::from_secs(10),
+    nodes: 1,
+};
+
+/// As the requirement says.
+pub(crate) const LONG: Size = Size {
+    targets: 500,
+    partition: Duration::from_secs(60),
+    pause: Duration::from_secs(20),
+    nodes: 5,
+};
+
+/// A fleet with all its watchers.
+pub(crate) struct Course {
+    pub(crate) fleet: Fleet,
+    pub(crate) report: Report,
+    machine: Machine,
+    watch: Watch,
+    writer: Writer,
+    size: Size,
+    zero: Instant,
+}
+
+impl Course {
+    pub(crate) fn start(title: &str, ground: Ground, size: Size, more: &[&str]) -> Self {
+        let machine = Machine::watch();
+        let mut report = Report::default();
+        let fleet = Fleet::start(ground, size.targets, more);
+        report.part(&format!(
+            "{title}: 5 nodes, {} targets, one of 16 ill, every {INTERVAL:?}",
+            size.targets
+        ));
+        Self {
+            watch: Watch::over(&fleet),
+            writer: Writer::over(&fleet, u64::from(std::process::id())),
+            fleet,
+            report,
+            machine,
+            size,
+            zero: Instant::now(),
+        }
+    }
+
+    /// Lets it be for a while.
+    pub(crate) fn rest(&self, span: Duration) {
+        std::thread::sleep(span);
+    }
+
+    /// No well target went longer without a request since `from` than `most`.
+    pub(crate) fn gap(&mut self, what: &str, from: Instant, most: Duration) {
+        let until = Instant::now();
+        let size = self.size.targets;
+        let gaps = self.fleet.targets.gaps(from, until, |nth| nth < size);
+        // The machine may have stood still in another gap than the longest.
+        let over = |gap: &crate::targets::Gap| {
+            let still = self.machine.stood_still(gap.from, gap.until);
+            (gap.length().saturating_sub(still), still)
+        };
+        let worst = gaps.iter().max_by_key(|gap| over(gap)).expect("targets");
+        let (length, still) = (worst.length(), over(worst).1);
+        let is_broken = length > most + still;
+        self.report.span(
+            &format!("{what}: longest gap of a target"),
+            most,
+            length,
+            still,
+        );
+        if is_broken {
+            let worst = *worst;
+            for gap in gaps.iter().filter(|gap| gap.length() > most).take(5) {
+                let seen = self.fleet.targets.around(gap, self.zero);
+                self.report.note(&format!("t{}: {seen}", gap.target));
+            }
+            let from = (worst.from - self.zero).as_secs_f64();
+            self.report.note(&format!("the gap begins at {from:.2} s"));
+        }
+    }
+
+    /// All nodes answer equally within 5 s.
+    pub(crate) fn equal(&mut self, what: &str, from: Instant) {
+        let took = self.fleet.wait_equal(from);
+        let still = self.machine.stood_still(from, from + took);
+        self.report.span(
+            &format!("{what}: all answer equally after"),
+            EQUAL,
+            took,
+            still,
+        );
+    }
+
+    /// What must hold over the whole run.
+    pub(crate) fn end(mut self) {
+        let written = self.writer.end();
+        let from = Instant::now();
+        self.fleet.wait_equal(from);
+        let (alarms, answers) = self.watch.end();
+        self.report.part("over the whole run");
+        self.report
+            .none("answers that call a well target down", &alarms);
+        self.report
+            .note(&format!("of {answers} times that a node was asked"));
+        let invented: Vec<String> = self
+            .fleet
+            .changes()
+            .into_iter()
+            .filter(|(name, number, _, _)| name.starts_with('t') && *number > 1)
+            .filter(|(name, _, _, to)| {
+                let nth = name[1..].parse().expect("a number");
+                !(is_ill(nth) && to == "down")
+            })
+            .map(|change| format!("{change:?}"))
+            .collect();
+        self.report.none("changes that no target made", &invented);
+        let doors = self.fleet.nodes.iter().map(|node| &node.door);
+        let lost: Vec<String> = doors.flat_map(|door| written.against(door)).collect();
+        self.report.none("acknowledged writes lost, or back", &lost);
+        let (made, deleted) = written.acknowledged();
+        self.report.note(&format!(
+            "of {made} targets made and {deleted} deleted through the API"
+        ));
+        let worst = self.machine.worst().as_millis();
+        self.report
+            .note(&format!("the machine stood still for {worst} ms at most"));
+        self.report.end();
+    }
+}

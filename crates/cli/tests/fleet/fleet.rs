@@ -1,0 +1,241 @@
+//! Five nodes with the same config, and what they say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::ground::{Ground, NODES};
+use crate::node::{Node, TOKEN};
+use crate::targets::{Mood, Targets};
+
+/// How often each target is checked.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
+/// How long it takes until a node that is gone is known to be, and its successor's grace: what the
+/// simulator's judge of the same nodes allows, too.
+pub(crate) const DETECTION: Duration = Duration::from_secs(8);
+/// The same over bad links, where who is slow is given more time.
+pub(crate) const ROUGH_DETECTION: Duration = Duration::from_secs(25);
+/// All nodes answer equally so soon after the last fault.
+pub(crate) const EQUAL: Duration = Duration::from_secs(5);
+/// Of a hundred targets: three are ill, two silent, one cuts connections.
+const ILL: [(usize, Mood); 6] = [
+    (3, Mood::Ill),
+    (31, Mood::Ill),
+    (62, Mood::Ill),
+    (14, Mood::Silent),
+    (77, Mood::Silent),
+    (50, Mood::Reset),
+];
+
+/// Five nodes, their targets, and where they stand.
+pub(crate) struct Fleet {
+    pub(crate) ground: Ground,
+    pub(crate) targets: Targets,
+    pub(crate) nodes: Vec<Node>,
+    directory: Option<TempDir>,
+    path: PathBuf,
+}
+
+/// Whether this target is never well.
+pub(crate) fn is_ill(nth: usize) -> bool {
+    ILL.iter().any(|(of, _)| *of == nth % 100)
+}
+
+impl Fleet {
+    /// Starts five nodes with `more` arguments of `run`, and waits until all agree on `count`
+    /// targets; as many again can be made through the API.
+    pub(crate) fn start(ground: Ground, count: usize, more: &[&str]) -> Self {
+        let targets = Targets::start(ground.targets, count * 2);
+        for nth in 0..count {
+            if let Some((_, mood)) = ILL.iter().find(|(of, _)| *of == nth % 100) {
+                targets.set(nth, *mood);
+            }
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().to_owned();
+        keygen(&path);
+        let nodes = (0..NODES).map(|nth| {
+            let config = config(&ground, &targets, nth, count, &path);
+            Node::new(nth, ground.address(nth, 7717), &path, &config)
+        });
+        let mut fleet = Self {
+            nodes: nodes.collect(),
+            ground,
+            targets,
+            directory: Some(directory),
+            path,
+        };
+        (0..NODES).for_each(|nth| fleet.start_one(nth, more));
+        fleet.nodes.iter().for_each(Node::wait_ready);
+        let from = Instant::now();
+        fleet.wait_equal(from);
+        fleet
+    }
+
+    pub(crate) fn start_one(&mut self, nth: usize, more: &[&str]) {
+        let command = self.ground.command(nth, env!("CARGO_BIN_EXE_roundsman"));
+        self.nodes[nth].start(command, more);
+    }
+
+    /// Waits until every running node says the same of every target, knows all five alive if all
+    /// run, and calls nothing stale; how long after `from` that was.
+    pub(crate) fn wait_equal(&self, from: Instant) -> Duration {
+        let running: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
+        let first = *running.first().expect("somebody runs");
+        let mut took = from.elapsed();
+        first.wait("all answer alike", || {
+            took = from.elapsed();
+            let all: Vec<Option<Said>> = std::thread::scope(|scope| {
+                let asked: Vec<_> = running
+                    .iter()
+                    .map(|node| scope.spawn(|| said(node)))
+                    .collect();
+                asked
+                    .into_iter()
+                    .map(|t| t.join().expect("it asks"))
+                    .collect()
+            });
+            let differ = difference(&running, &all);
+            if let Some(how) = &differ
+                && from.elapsed() > Duration::from_secs(30)
+            {
+                panic!("not alike after 30 s: {how}");
+            }
+            differ.is_none()
+        });
+        took
+    }
+
+    /// What the logs of all nodes say of changes: target, number, from, to; each once.
+    pub(crate) fn changes(&self) -> BTreeSet<(String, u64, String, String)> {
+        let mut all = BTreeSet::new();
+        for node in &self.nodes {
+            for line in node.log().lines().filter(|l| l.contains("\"transition\"")) {
+                let Ok(line) = serde_json::from_str::<Value>(line) else {
+                    continue;
+                };
+                let fields = &line["fields"];
+                if fields["message"] != "transition" {
+                    continue;
+                }
+                let text = |key: &str| fields[key].as_str().unwrap_or_default().to_owned();
+                let number = fields["number"].as_u64().unwrap_or_default();
+                all.insert((text("name"), number, text("from"), text("to")));
+            }
+        }
+        all
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(directory) = self.directory.take()
+        {
+            let kept = directory.keep();
+            crate::report::show(&format!(
+                "the nodes' directories are kept: {}",
+                kept.display()
+            ));
+        }
+    }
+}
+
+fn keygen(directory: &Path) {
+    let binary = env!("CARGO_BIN_EXE_roundsman");
+    let key = Command::new(binary).arg("keygen").output();
+    let key = key.expect("the binary runs").stdout;
+    std::fs::write(directory.join("key"), key).expect("a key file");
+}
+
+fn config(ground: &Ground, targets: &Targets, nth: usize, count: usize, path: &Path) -> String {
+    let join: Vec<String> = (0..NODES)
+        .map(|other| format!("\"{}\"", ground.address(other, 7718)))
+        .collect();
+    let mut text = format!(
+        "node: {{ name: n{nth} }}\n\
+         api: {{ listen: \"{}\", token: {TOKEN}, allow_targets: [\"{}\"] }}\n\
+         cluster: {{ listen: \"{}\", join: [{}], key_file: \"{}\", label: fleet }}\n\
+         defaults: {{ interval: {}ms, timeout: 500ms }}\n\
+         targets:\n",
+        ground.address(nth, 7717),
+        ground.allowed,
+        ground.address(nth, 7718),
+        join.join(", "),
+        path.join("key").display(),
+        INTERVAL.as_millis(),
+    );
+    for target in 0..count {
+        text += &format!(
+            "  - {{ name: t{target}, http: \"{}\" }}\n",
+            targets.url(target)
+        );
+    }
+    text
+}
+
+/// What a node says of each target, and whom it sees alive.
+#[derive(PartialEq, Eq)]
+struct Said {
+    targets: BTreeMap<String, [Value; 4]>,
+    alive: BTreeSet<String>,
+    uncertain: usize,
+}
+
+fn said(node: &Node) -> Option<Said> {
+    let items = node.door.targets("")?;
+    let (_, members) = node.door.get("/v1/members")?;
+    let alive = members["items"].as_array()?.iter();
+    let alive = alive
+        .filter(|m| m["state"] == "alive")
+        .filter_map(|m| Some(m["name"].as_str()?.to_owned()));
+    let is_uncertain = |t: &&Value| t["stale"] == true || t["state"] == "unknown";
+    Some(Said {
+        alive: alive.collect(),
+        uncertain: items.iter().filter(is_uncertain).count(),
+        targets: items
+            .iter()
+            .map(|t| {
+                let part = |key: &str| t[key].clone();
+                let name = t["name"].as_str().expect("a name").to_owned();
+                (name, ["state", "since", "transition", "owner"].map(part))
+            })
+            .collect(),
+    })
+}
+
+/// The first thing in which they differ, or that is not as it should be in the end.
+fn difference(nodes: &[&Node], all: &[Option<Said>]) -> Option<String> {
+    let first = all[0].as_ref();
+    for (node, said) in nodes.iter().zip(all) {
+        let name = &node.door.name;
+        let (Some(said), Some(first)) = (said, first) else {
+            return Some(format!("{name} does not answer"));
+        };
+        if said.alive.len() != nodes.len() {
+            return Some(format!("{name} sees {:?}", said.alive));
+        }
+        if said.uncertain > 0 {
+            return Some(format!("{name} is uncertain of {} targets", said.uncertain));
+        }
+        if said.targets != first.targets {
+            let other = said
+                .targets
+                .iter()
+                .find(|(k, v)| first.targets.get(*k) != Some(v));
+            let missing = first
+                .targets
+                .keys()
+                .find(|k| !said.targets.contains_key(*k));
+            return Some(format!(
+                "{name}: {other:?}, lacks {missing:?}; n0: {:?}",
+                other.and_then(|(k, _)| first.targets.get(k))
+            ));
+        }
+    }
+    None
+}

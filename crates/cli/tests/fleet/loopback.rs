@@ -1,0 +1,93 @@
+//! Faults that need no rights: kill -9, SIGSTOP, drain, and all at once.
+
+use std::time::{Duration, Instant};
+
+use crate::course::{Course, LONG, SHORT, Size};
+use crate::fleet::{DETECTION, INTERVAL};
+use crate::ground::{Ground, NODES};
+
+/// A gap that is longer holds a beat that nobody made.
+pub(crate) const BEAT: Duration = Duration::from_millis(1_500);
+
+/// Each of some nodes is killed, missed, and comes back.
+fn kill_some(course: &mut Course, nodes: usize) {
+    for nth in 0..nodes {
+        let from = Instant::now();
+        course.fleet.nodes[nth].kill();
+        course.rest(DETECTION + INTERVAL);
+        course.gap(&format!("kill -9 of n{nth}"), from, DETECTION + INTERVAL);
+        course.fleet.start_one(nth, &[]);
+        course.fleet.nodes[nth].wait_ready();
+        let back = Instant::now();
+        course.equal(&format!("n{nth} is back"), back);
+    }
+}
+
+/// One stands still, and goes on.
+fn pause_one(course: &mut Course, span: Duration) {
+    let from = Instant::now();
+    let node = &course.fleet.nodes[2];
+    node.signal("STOP");
+    course.rest(span);
+    course.fleet.nodes[2].signal("CONT");
+    let back = Instant::now();
+    course.equal(&format!("SIGSTOP of n2 for {span:?}"), back);
+    course.rest(INTERVAL * 3);
+    course.gap("SIGSTOP", from, DETECTION + INTERVAL);
+}
+
+/// One after the other hands over, ends, and comes back.
+fn roll(course: &mut Course, nodes: usize) {
+    for nth in 0..nodes {
+        let from = Instant::now();
+        let took = course.fleet.nodes[nth].leave().as_secs_f64();
+        course.fleet.start_one(nth, &[]);
+        course.fleet.nodes[nth].wait_ready();
+        let back = Instant::now();
+        course.equal(&format!("n{nth} restarted, drained in {took:.1} s"), back);
+        course.rest(INTERVAL * 3);
+        course.gap(&format!("n{nth} restarted"), from, BEAT);
+    }
+}
+
+/// All five at once.
+fn kill_all(course: &mut Course) {
+    course
+        .fleet
+        .nodes
+        .iter_mut()
+        .for_each(crate::node::Node::kill);
+    (0..NODES).for_each(|nth| course.fleet.start_one(nth, &[]));
+    course
+        .fleet
+        .nodes
+        .iter()
+        .for_each(crate::node::Node::wait_ready);
+    let back = Instant::now();
+    course.equal("all killed and restarted", back);
+    course.rest(INTERVAL * 3);
+    course.gap("once all are back", back, DETECTION + INTERVAL);
+}
+
+fn all_faults(size: Size) {
+    let mut course = Course::start("loopback", Ground::loopback(), size, &[]);
+    let from = Instant::now();
+    course.rest(INTERVAL * 3);
+    course.gap("nothing happens", from, BEAT);
+    kill_some(&mut course, size.nodes);
+    pause_one(&mut course, size.pause);
+    roll(&mut course, size.nodes);
+    kill_all(&mut course);
+    course.end();
+}
+
+#[test]
+fn kills_pauses_and_restarts_raise_no_alarm_and_leave_no_target_unchecked() {
+    all_faults(SHORT);
+}
+
+#[test]
+#[ignore = "takes minutes: `cargo xtask bench fleet`"]
+fn long_kills_pauses_and_restarts() {
+    all_faults(LONG);
+}
