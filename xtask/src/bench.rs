@@ -23,11 +23,14 @@ pub(crate) enum Name {
     MembershipSim,
     /// How fast and at what cost changes spread between stores, in simulated time
     Spread,
+    /// Five real nodes under every fault: each requirement beside what the targets saw. Minutes
+    Fleet,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
 pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     let (binary, needs): (&str, &[&str]) = match name {
+        Name::Fleet => return fleet(rest),
         Name::Core => ("core", &["--package", "roundsman-bench", "--bin", "core"]),
         Name::Ownership => (
             "ownership",
@@ -71,4 +74,15 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
         }
     }
     process::run(command.args(rest).current_dir(root()))
+}
+
+/// The long form of the binary's own tests of a fleet, one after the other; `rest` names some.
+fn fleet(rest: &[String]) -> Result<()> {
+    tools::install(&tools::TOOLS);
+    let mut command = cargo(&["test", "--release", "--package", "roundsman"]);
+    command
+        .args(["--test", "fleet", "--", "--ignored", "--nocapture"])
+        .arg("--test-threads=1")
+        .args(rest);
+    process::run(&mut command)
 }

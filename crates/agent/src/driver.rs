@@ -17,12 +17,12 @@ use std::sync::OnceLock;
 
 use base::{Duration, Slot, Time, Way};
 use health::{
-    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Notice, Outcome, Output, Probed,
-    Request, Source,
+    Answer, Batch, Definition, Diff, Doubt, Dropped, Finding, Input, Node, Notice, Outcome, Output,
+    Probed, Request, Source,
 };
 use tokio::sync::oneshot;
 
-use crate::cluster::{Arrival, Keyring, Transport};
+use crate::cluster::{Arrival, Keyring, Reason, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
 use crate::front::{Ask, Asks, Front, Settings};
@@ -107,6 +107,8 @@ pub(crate) struct Driver {
     synced: Batch,
     /// Since when the oldest write that is not confirmed has been waiting.
     unsynced_since: Option<Time>,
+    /// What the node had dropped when it was counted last.
+    dropped: Dropped,
 }
 
 #[derive(Debug)]
@@ -206,6 +208,7 @@ impl Driver {
             last_batch: Batch(0),
             synced: Batch(0),
             unsynced_since: None,
+            dropped: Dropped::default(),
         };
         driver.tell_wall_clock();
         driver.give(Input::Restored(records));
@@ -281,7 +284,8 @@ impl Driver {
         self.give(Input::WallClock(wall));
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
+        self.count_dropped();
         let tally = self.node.tally();
         let meters = &self.front.meters;
         meters.skipped.set(tally.skipped);
@@ -293,6 +297,17 @@ impl Driver {
         meters
             .store_failing
             .set(u64::from(disk.is_failing.load(Relaxed)));
+    }
+
+    /// What the node could not read is counted with what the transport dropped.
+    fn count_dropped(&mut self) {
+        let dropped = self.node.dropped();
+        let before = std::mem::replace(&mut self.dropped, dropped);
+        let lane = self.front.meters.traffic.of(Way::Datagram);
+        lane.dropped(Reason::Version)
+            .add(dropped.too_new - before.too_new);
+        lane.dropped(Reason::Malformed)
+            .add(dropped.malformed - before.malformed);
     }
 
     /// Takes one message; `true` when it is the last.

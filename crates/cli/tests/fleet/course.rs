@@ -122,8 +122,7 @@ impl Course {
     /// What must hold over the whole run.
     pub(crate) fn end(mut self) {
         let written = self.writer.end();
-        let from = Instant::now();
-        self.fleet.wait_equal(from);
+        self.fleet.wait_all_equal();
         let (alarms, answers) = self.watch.end();
         self.report.part("over the whole run");
         self.report

@@ -56,7 +56,7 @@ fn all_cuts(ground: Ground, size: Size) {
 
 fn run(size: Size) {
     if Ground::namespaces(move |ground| all_cuts(ground, size)).is_none() {
-        crate::skip("needs network namespaces");
+        crate::skip("needs network namespaces, ip and nft");
     }
 }
 

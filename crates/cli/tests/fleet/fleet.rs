@@ -1,7 +1,7 @@
 //! Five nodes with the same config, and what they say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,6 @@ pub(crate) struct Fleet {
     pub(crate) targets: Targets,
     pub(crate) nodes: Vec<Node>,
     directory: Option<TempDir>,
-    path: PathBuf,
 }
 
 /// Whether this target is never well.
@@ -67,7 +66,6 @@ impl Fleet {
             ground,
             targets,
             directory: Some(directory),
-            path,
         };
         (0..NODES).for_each(|nth| fleet.start_one(nth, more));
         fleet.nodes.iter().for_each(Node::wait_ready);
@@ -81,9 +79,18 @@ impl Fleet {
         self.nodes[nth].start(command, more);
     }
 
-    /// Waits until every running node says the same of every target, knows all five alive if all
-    /// run, and calls nothing stale; how long after `from` that was.
+    /// Waits until every running node says the same of every target of the file, sees those alive
+    /// that run, and calls nothing stale; how long after `from` that was.
     pub(crate) fn wait_equal(&self, from: Instant) -> Duration {
+        self.wait_alike(from, |name| name.starts_with('t'))
+    }
+
+    /// The same of all targets, once nobody makes or deletes any.
+    pub(crate) fn wait_all_equal(&self) {
+        self.wait_alike(Instant::now(), |_| true);
+    }
+
+    fn wait_alike(&self, from: Instant, of: fn(&str) -> bool) -> Duration {
         let running: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
         let first = *running.first().expect("somebody runs");
         let mut took = from.elapsed();
@@ -92,7 +99,7 @@ impl Fleet {
             let all: Vec<Option<Said>> = std::thread::scope(|scope| {
                 let asked: Vec<_> = running
                     .iter()
-                    .map(|node| scope.spawn(|| said(node)))
+                    .map(|node| scope.spawn(move || said(node, of)))
                     .collect();
                 asked
                     .into_iter()
@@ -186,8 +193,9 @@ struct Said {
     uncertain: usize,
 }
 
-fn said(node: &Node) -> Option<Said> {
-    let items = node.door.targets("")?;
+fn said(node: &Node, of: fn(&str) -> bool) -> Option<Said> {
+    let mut items = node.door.targets("")?;
+    items.retain(|t| t["name"].as_str().is_some_and(of));
     let (_, members) = node.door.get("/v1/members")?;
     let alive = members["items"].as_array()?.iter();
     let alive = alive

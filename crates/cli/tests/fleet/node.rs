@@ -87,7 +87,6 @@ fn read(mut answer: ureq::http::Response<ureq::Body>) -> Option<(u16, Value)> {
 
 /// A process with its directory; killed when dropped.
 pub(crate) struct Node {
-    pub(crate) nth: usize,
     pub(crate) door: Door,
     directory: PathBuf,
     child: Option<Child>,
@@ -100,7 +99,6 @@ impl Node {
         std::fs::create_dir_all(&directory).expect("a directory");
         std::fs::write(directory.join("roundsman.yaml"), config).expect("a config");
         Self {
-            nth,
             door: Door::new(format!("n{nth}"), address),
             directory,
             child: None,

@@ -95,19 +95,6 @@ impl Targets {
         self.lock()[nth].mood = mood;
     }
 
-    /// How many requests came since `from`.
-    pub(crate) fn asked_since(&self, from: Instant) -> usize {
-        let all = self.lock();
-        let since = |one: &One| {
-            one.asked
-                .iter()
-                .rev()
-                .take_while(|(at, _)| *at >= from)
-                .count()
-        };
-        all.iter().map(since).sum()
-    }
-
     /// The longest gap of each target in this span, the longest of all first. Both ends count as
     /// requests: what is missing at the edges is seen as far as it lies within.
     pub(crate) fn gaps(

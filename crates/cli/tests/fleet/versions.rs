@@ -50,3 +50,14 @@ fn a_cluster_is_upgraded_node_by_node_without_a_missed_beat() {
 fn long_upgrade_and_back() {
     up_and_back(LONG, Duration::from_secs(10));
 }
+
+#[test]
+fn a_version_that_this_build_does_not_speak_is_refused() {
+    for version in ["0", "9", "x"] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_roundsman"))
+            .args(["run", "--wire-version", version])
+            .output()
+            .expect("the binary runs");
+        assert_eq!(output.status.code(), Some(2), "{version}");
+    }
+}

@@ -30,6 +30,7 @@ fn refused(world: &World) -> u64 {
 #[test]
 fn two_new_nodes_speak_the_new_version_and_each_speaks_the_old_one_to_an_old_one() {
     let mut world = World::new(3, 6);
+    world.run(12);
     replace(&mut world, 2, WIRE_OLDEST);
     world.spoken.clear();
     world.run(5);
@@ -44,6 +45,7 @@ fn two_new_nodes_speak_the_new_version_and_each_speaks_the_old_one_to_an_old_one
 #[test]
 fn a_cluster_goes_up_node_by_node_and_back_without_a_change_of_any_status() {
     let mut world = World::new(3, 6);
+    world.run(12);
     for (at, wire) in [
         (0, 1),
         (1, 1),
@@ -76,6 +78,7 @@ fn a_cluster_goes_up_node_by_node_and_back_without_a_change_of_any_status() {
 #[test]
 fn marks_reach_nodes_of_every_version() {
     let mut world = World::new(3, 9);
+    world.run(12);
     replace(&mut world, 2, WIRE_OLDEST);
     world.run(5);
     for host in 0..3 {
