@@ -74,7 +74,7 @@ impl Ground {
             return None;
         }
         for (nth, net) in nets.iter().enumerate() {
-            let is_well = net.run("ip -batch -", &inner(nth)) && net.run("nft -f -", EMPTY);
+            let is_well = net.run("ip -batch -", &inner(nth)) && net.run("nft -f -", HARMLESS);
             if !is_well {
                 return None;
             }
@@ -131,14 +131,15 @@ impl Ground {
                 );
             }
             let script = format!(
-                "flush ruleset\ntable ip cut {{ chain in {{ type filter hook input priority 0;\n{rules}}} }}\n"
+                "flush ruleset\ntable ip cut {{\n chain in {{\n type filter hook input priority 0;\n{rules} }}\n}}\n"
             );
             assert!(net.run("nft -f -", &script), "{script}");
         }
     }
 }
 
-const EMPTY: &str = "table ip cut { chain in { type filter hook input priority 0;\n ip saddr 10.99.0.1 numgen random mod 100 < 1 drop\n } }\n";
+/// Rules that cut nothing: whether the kernel knows them.
+const HARMLESS: &str = "table ip cut {\n chain in {\n type filter hook input priority 0;\n ip saddr 10.99.0.1 numgen random mod 100 < 1 drop\n }\n}\n";
 
 /// The bridge, and a cable to each node.
 fn bridge(nets: &[Net]) -> String {

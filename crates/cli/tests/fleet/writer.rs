@@ -114,7 +114,7 @@ fn write<'a>(
     let name = format!("made-{nth}");
     let url = &urls[nth % urls.len()];
     log().insert(name.clone(), Fate::Asked);
-    let body = format!("{{\"http\":\"{url}\",\"labels\":{{\"nth\":\"{nth}\"}}}}");
+    let body = format!("{{\"http\":\"{url}\",\"interval\":\"1s\",\"labels\":{{\"nth\":\"{nth}\"}}}}");
     if let Some((201, _)) = door.put(&name, &body) {
         log().insert(name, Fate::Made);
     }
