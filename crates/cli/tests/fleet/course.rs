@@ -6,11 +6,16 @@
 use std::time::{Duration, Instant};
 
 use crate::fleet::{EQUAL, Fleet, INTERVAL, is_ill};
-use crate::ground::Ground;
+use crate::ground::{Ground, NODES};
 use crate::machine::Machine;
 use crate::report::Report;
-use crate::watch::Watch;
+use crate::targets::Mood;
+use crate::watch::{Fallen, Watch};
 use crate::writer::Writer;
+
+/// A target that is down is shown so on all connected nodes after so long: three failures, two
+/// timeouts and 2 s.
+const SHOWN: Duration = Duration::from_secs(3 + 1 + 2);
 
 /// How big and how long.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,13 @@ pub(crate) const LONG: Size = Size {
     nodes: 5,
 };
 
+/// A target that has fallen ill, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outage {
+    target: usize,
+    from: Instant,
+}
+
 /// A fleet with all its watchers.
 pub(crate) struct Course {
     pub(crate) fleet: Fleet,
@@ -48,6 +60,7 @@ pub(crate) struct Course {
     machine: Machine,
     watch: Watch,
     writer: Writer,
+    fallen: Fallen,
     size: Size,
     zero: Instant,
 }
@@ -61,8 +74,10 @@ impl Course {
             "{title}: 5 nodes, {} targets, one of 16 ill, every {INTERVAL:?}",
             size.targets
         ));
+        let fallen = Fallen::default();
         Self {
-            watch: Watch::over(&fleet),
+            watch: Watch::over(&fleet, &fallen),
+            fallen,
             writer: Writer::over(&fleet, u64::from(std::process::id())),
             fleet,
             report,
@@ -107,8 +122,60 @@ impl Course {
         }
     }
 
+    /// A target of `owner`'s, or of anybody, that was well falls ill now.
+    pub(crate) fn outage(&self, owner: Option<usize>) -> Outage {
+        let asked = &self.fleet.nodes[owner.unwrap_or(0)].door;
+        let is_owned = |nth: &usize| {
+            let answer = asked.get(&format!("/v1/targets/t{nth}"));
+            let target = answer.expect("it runs").1;
+            owner.is_none_or(|owner| target["owner"] == format!("n{owner}"))
+        };
+        let mut fallen = self.fallen.lock().expect("nobody panics");
+        let mut well = (0..self.size.targets).filter(|nth| !is_ill(*nth) && !fallen.contains(nth));
+        let target = well.find(is_owned).expect("everybody owns some");
+        fallen.insert(target);
+        self.fleet.targets.set(target, Mood::Ill);
+        Outage {
+            target,
+            from: Instant::now(),
+        }
+    }
+
+    /// All of `nodes` show it within the promised time and `more`: as down, or where there is no
+    /// majority as unknown. Then it is well again.
+    pub(crate) fn shown(&mut self, what: &str, outage: Outage, nodes: &[usize], more: Duration) {
+        let Outage { target, from } = outage;
+        let path = format!("/v1/targets/t{target}");
+        for &nth in nodes {
+            let node = &self.fleet.nodes[nth];
+            let is_many = self.fleet.seen_by(nth).len() * 2 > NODES;
+            node.wait("an outage is shown", || {
+                let answer = node.door.get(&path);
+                answer.is_some_and(|(_, target)| {
+                    target["state"] == "down" || (!is_many && target["state"] == "unknown")
+                })
+            });
+        }
+        let took = from.elapsed();
+        let still = self.machine.stood_still(from, Instant::now());
+        let what = format!("{what}: an outage is shown after");
+        self.report.span(&what, SHOWN + more, took, still);
+        self.fleet.targets.set(target, Mood::Well);
+    }
+
+    /// A node sees exactly these alive: what is meant to be a fault is one.
+    pub(crate) fn sees(&mut self, nth: usize, expected: &[usize]) {
+        let alive = self.fleet.seen_by(nth);
+        let names: Vec<String> = expected.iter().map(|nth| format!("n{nth}")).collect();
+        let (required, measured) = (names.join(" "), alive.join(" "));
+        let what = format!("meanwhile n{nth} sees alive");
+        self.report
+            .line(&what, &required, &measured, alive == names);
+    }
+
     /// All nodes answer equally within 5 s.
     pub(crate) fn equal(&mut self, what: &str, from: Instant) {
+        self.writer.rest(true);
         let took = self.fleet.wait_equal(from);
         let still = self.machine.stood_still(from, from + took);
         self.report.span(
@@ -117,12 +184,13 @@ impl Course {
             took,
             still,
         );
+        self.writer.rest(false);
     }
 
     /// What must hold over the whole run.
     pub(crate) fn end(mut self) {
         let written = self.writer.end();
-        self.fleet.wait_all_equal();
+        self.fleet.wait_equal(Instant::now());
         let (alarms, answers) = self.watch.end();
         self.report.part("over the whole run");
         self.report
@@ -136,7 +204,8 @@ impl Course {
             .filter(|(name, number, _, _)| name.starts_with('t') && *number > 1)
             .filter(|(name, _, _, to)| {
                 let nth = name[1..].parse().expect("a number");
-                !(is_ill(nth) && to == "down")
+                let has_fallen = self.fallen.lock().expect("nobody panics").contains(&nth);
+                !has_fallen && !(is_ill(nth) && to == "down")
             })
             .map(|change| format!("{change:?}"))
             .collect();

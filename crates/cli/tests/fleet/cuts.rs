@@ -1,13 +1,15 @@
 //! Faults between the nodes: partitions, one-way cuts, loss, a node that is cut off from all.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::course::{Course, LONG, SHORT, Size};
 use crate::fleet::{DETECTION, INTERVAL, ROUGH_DETECTION};
 use crate::ground::{Ground, NODES, Weather};
 
 fn heal(course: &mut Course, what: &str) {
-    course.fleet.ground.make(&Weather::default());
+    let dropped = course.fleet.ground.make(&Weather::default());
+    let note = format!("{dropped} packets were dropped on their way");
+    course.report.note(&note);
     let healed = Instant::now();
     course.equal(what, healed);
 }
@@ -16,7 +18,12 @@ fn all_cuts(ground: Ground, size: Size) {
     let mut course = Course::start("namespaces", ground, size, &[]);
     let from = Instant::now();
     course.fleet.ground.make(&Weather::parted(&[0, 1]));
-    course.rest(size.partition);
+    course.rest(size.partition / 2);
+    course.sees(0, &[0, 1]);
+    course.sees(2, &[2, 3, 4]);
+    let outage = course.outage(None);
+    course.shown("in a partition", outage, &[0, 1, 2, 3, 4], Duration::ZERO);
+    course.rest(size.partition.saturating_sub(from.elapsed()));
     heal(
         &mut course,
         &format!("partition 2/3 for {:?}", size.partition),
@@ -38,6 +45,8 @@ fn all_cuts(ground: Ground, size: Size) {
         loss: 10,
         ..Weather::default()
     });
+    let outage = course.outage(None);
+    course.shown("with loss", outage, &[0, 1, 2, 3, 4], Duration::ZERO);
     course.rest(size.partition / 2);
     heal(&mut course, "10 % of all packets lost");
     course.gap("10 % loss", from, ROUGH_DETECTION + INTERVAL);
@@ -49,6 +58,8 @@ fn all_cuts(ground: Ground, size: Size) {
         ..Weather::default()
     });
     course.rest(size.partition);
+    course.sees(4, &[4]);
+    course.sees(0, &[0, 1, 2, 3]);
     heal(&mut course, "n4 reached nothing at all");
     course.gap("n4 reached nothing", from, DETECTION + INTERVAL);
     course.end();

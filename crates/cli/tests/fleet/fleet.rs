@@ -79,18 +79,9 @@ impl Fleet {
         self.nodes[nth].start(command, more);
     }
 
-    /// Waits until every running node says the same of every target of the file, sees those alive
-    /// that run, and calls nothing stale; how long after `from` that was.
+    /// Waits until every running node says the same of every target, sees those alive that run,
+    /// and calls nothing stale; how long after `from` that was. Nobody may make targets meanwhile.
     pub(crate) fn wait_equal(&self, from: Instant) -> Duration {
-        self.wait_alike(from, |name| name.starts_with('t'))
-    }
-
-    /// The same of all targets, once nobody makes or deletes any.
-    pub(crate) fn wait_all_equal(&self) {
-        self.wait_alike(Instant::now(), |_| true);
-    }
-
-    fn wait_alike(&self, from: Instant, of: fn(&str) -> bool) -> Duration {
         let running: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
         let first = *running.first().expect("somebody runs");
         let mut took = from.elapsed();
@@ -99,7 +90,7 @@ impl Fleet {
             let all: Vec<Option<Said>> = std::thread::scope(|scope| {
                 let asked: Vec<_> = running
                     .iter()
-                    .map(|node| scope.spawn(move || said(node, of)))
+                    .map(|node| scope.spawn(move || said(node)))
                     .collect();
                 asked
                     .into_iter()
@@ -115,6 +106,17 @@ impl Fleet {
             differ.is_none()
         });
         took
+    }
+
+    /// Whom a node sees alive.
+    pub(crate) fn seen_by(&self, nth: usize) -> Vec<String> {
+        let members = self.nodes[nth].door.get("/v1/members");
+        let items = members.map(|(_, m)| m["items"].as_array().cloned().unwrap_or_default());
+        let alive = items.unwrap_or_default().into_iter();
+        alive
+            .filter(|m| m["state"] == "alive")
+            .filter_map(|m| Some(m["name"].as_str()?.to_owned()))
+            .collect()
     }
 
     /// What the logs of all nodes say of changes: target, number, from, to; each once.
@@ -193,9 +195,8 @@ struct Said {
     uncertain: usize,
 }
 
-fn said(node: &Node, of: fn(&str) -> bool) -> Option<Said> {
-    let mut items = node.door.targets("")?;
-    items.retain(|t| t["name"].as_str().is_some_and(of));
+fn said(node: &Node) -> Option<Said> {
+    let items = node.door.targets("")?;
     let (_, members) = node.door.get("/v1/members")?;
     let alive = members["items"].as_array()?.iter();
     let alive = alive

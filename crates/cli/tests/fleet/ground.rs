@@ -113,20 +113,22 @@ impl Ground {
         }
     }
 
-    /// From now on it is so between the nodes.
-    pub(crate) fn make(&self, weather: &Weather) {
+    /// From now on it is so between the nodes; how many packets were dropped until now.
+    pub(crate) fn make(&self, weather: &Weather) -> u64 {
+        let mut dropped = 0;
         let front = Ipv4Addr::from([self.front[0], self.front[1], self.front[2], 0]);
         for (nth, net) in self.nets.iter().enumerate() {
             let mut rules = String::new();
+            dropped += net.dropped();
             if weather.alone.contains(&nth) {
-                rules += "ip saddr != { 10.77.0.254, 127.0.0.0/8 } drop\n";
+                rules += "ip saddr != { 10.77.0.254, 127.0.0.0/8 } counter drop\n";
             }
             for (from, _) in weather.cuts.iter().filter(|(_, to)| *to == nth) {
-                rules += &format!("ip saddr {} drop\n", self.address(*from, 0).ip());
+                rules += &format!("ip saddr {} counter drop\n", self.address(*from, 0).ip());
             }
             if weather.loss > 0 {
                 rules += &format!(
-                    "ip saddr {front}/24 ip saddr != 10.77.0.254 numgen random mod 100 < {} drop\n",
+                    "ip saddr {front}/24 ip saddr != 10.77.0.254 numgen random mod 100 < {} counter drop\n",
                     weather.loss
                 );
             }
@@ -135,6 +137,7 @@ impl Ground {
             );
             assert!(net.run("nft -f -", &script), "{script}");
         }
+        dropped
     }
 }
 
@@ -199,14 +202,28 @@ impl Net {
         command
     }
 
+    /// Packets that the rules have dropped.
+    fn dropped(&self) -> u64 {
+        let output = self
+            .command("nft")
+            .args(["list", "ruleset"])
+            .env("PATH", programs())
+            .output();
+        let text = output.map(|o| String::from_utf8_lossy(&o.stdout).into_owned());
+        let text = text.unwrap_or_default();
+        let counts = text.split("counter packets ").skip(1);
+        counts
+            .filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+
     /// Runs a program with `script` on its standard input; whether it ended well.
     fn run(&self, program: &str, script: &str) -> bool {
         let mut words = program.split(' ');
         let mut command = self.command(words.next().expect("a program"));
-        let path = std::env::var("PATH").unwrap_or_default();
         let child = command
             .args(words)
-            .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+            .env("PATH", programs())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn();
@@ -218,6 +235,12 @@ impl Net {
         drop(input);
         child.wait().is_ok_and(|end| end.success()) && is_written
     }
+}
+
+/// Where programs are, also for those who are not root.
+fn programs() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{path}:/usr/sbin:/sbin")
 }
 
 impl Drop for Net {

@@ -12,9 +12,13 @@ pub(crate) const BEAT: Duration = Duration::from_millis(1_500);
 /// Each of some nodes is killed, missed, and comes back.
 fn kill_some(course: &mut Course, nodes: usize) {
     for nth in 0..nodes {
+        let outage = course.outage(Some(nth));
         let from = Instant::now();
         course.fleet.nodes[nth].kill();
-        course.rest(DETECTION + INTERVAL);
+        let others: Vec<usize> = (0..NODES).filter(|other| *other != nth).collect();
+        course.shown("its owner is killed", outage, &others, DETECTION);
+        course.rest((DETECTION + INTERVAL).saturating_sub(from.elapsed()));
+        course.sees(others[0], &others);
         course.gap(&format!("kill -9 of n{nth}"), from, DETECTION + INTERVAL);
         course.fleet.start_one(nth, &[]);
         course.fleet.nodes[nth].wait_ready();
@@ -25,10 +29,11 @@ fn kill_some(course: &mut Course, nodes: usize) {
 
 /// One stands still, and goes on.
 fn pause_one(course: &mut Course, span: Duration) {
+    let outage = course.outage(Some(2));
     let from = Instant::now();
-    let node = &course.fleet.nodes[2];
-    node.signal("STOP");
-    course.rest(span);
+    course.fleet.nodes[2].signal("STOP");
+    course.shown("its owner stands still", outage, &[0, 1, 3, 4], DETECTION);
+    course.rest(span.saturating_sub(from.elapsed()));
     course.fleet.nodes[2].signal("CONT");
     let back = Instant::now();
     course.equal(&format!("SIGSTOP of n2 for {span:?}"), back);

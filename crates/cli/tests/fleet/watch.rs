@@ -3,6 +3,7 @@
 //! One thread a node, so that a node that stands still keeps nobody from being asked. Does not
 //! know what is done to the nodes.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -14,6 +15,9 @@ use crate::node::Door;
 /// How often a node is asked.
 const EVERY: Duration = Duration::from_millis(300);
 
+/// Targets that have fallen ill in the run.
+pub(crate) type Fallen = Arc<Mutex<BTreeSet<usize>>>;
+
 /// The watch over all nodes.
 pub(crate) struct Watch {
     alarms: Arc<Mutex<Vec<String>>>,
@@ -23,7 +27,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn over(fleet: &Fleet) -> Self {
+    pub(crate) fn over(fleet: &Fleet, fallen: &Fallen) -> Self {
         let mut watch = Self {
             alarms: Arc::default(),
             answers: Arc::default(),
@@ -35,13 +39,14 @@ impl Watch {
             let door = node.door.clone();
             let (alarms, answers) = (Arc::clone(&watch.alarms), Arc::clone(&watch.answers));
             let is_over = Arc::clone(&watch.is_over);
+            let fallen = Arc::clone(fallen);
             watch.threads.push(std::thread::spawn(move || {
                 while !is_over.load(Relaxed) {
                     std::thread::sleep(EVERY);
                     if !door.is_open.load(Relaxed) {
                         continue;
                     }
-                    let Some(found) = false_alarms(&door) else {
+                    let Some(found) = false_alarms(&door, &fallen) else {
                         continue;
                     };
                     *answers.lock().expect("nobody panics") += 1;
@@ -68,7 +73,7 @@ impl Watch {
 
 /// Targets of the config file that are well and that a node calls down or, confirmed or not,
 /// unknown. Without an answer: nothing.
-fn false_alarms(door: &Door) -> Option<Vec<String>> {
+fn false_alarms(door: &Door, fallen: &Fallen) -> Option<Vec<String>> {
     let mut found = Vec::new();
     for state in ["down", "unknown"] {
         for target in door.targets(&format!("&state={state}"))? {
@@ -76,7 +81,8 @@ fn false_alarms(door: &Door) -> Option<Vec<String>> {
             let number = name.strip_prefix('t').and_then(|n| n.parse().ok());
             // What has never been checked is no alarm.
             let is_new = state == "unknown" && target["transition"] == 0;
-            if number.is_some_and(|n: usize| !is_ill(n)) && !is_new {
+            let may_be = |nth| is_ill(nth) || fallen.lock().expect("nobody panics").contains(&nth);
+            if number.is_some_and(|nth: usize| !may_be(nth)) && !is_new {
                 let (reason, votes) = (&target["reason"], &target["votes"]);
                 found.push(format!(
                     "{} calls {name} {state}: {reason} {votes}",

@@ -35,6 +35,7 @@ enum Fate {
 pub(crate) struct Writer {
     fates: Arc<Mutex<BTreeMap<String, Fate>>>,
     is_over: Arc<AtomicBool>,
+    rests: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -47,10 +48,12 @@ impl Writer {
     pub(crate) fn over(fleet: &Fleet, seed: u64) -> Self {
         let fates = Arc::new(Mutex::new(BTreeMap::new()));
         let is_over = Arc::new(AtomicBool::new(false));
+        let rests = Arc::new(AtomicBool::new(false));
         let doors: Vec<Door> = fleet.nodes.iter().map(|node| node.door.clone()).collect();
         let count = fleet.targets.count();
         let urls: Vec<String> = (count / 2..count).map(|n| fleet.targets.url(n)).collect();
         let (log, over) = (Arc::clone(&fates), Arc::clone(&is_over));
+        let pause = Arc::clone(&rests);
         let thread = std::thread::spawn(move || {
             let mut rng = Rng::new(seed);
             for nth in 0.. {
@@ -59,7 +62,7 @@ impl Writer {
                     return;
                 }
                 let open: Vec<&Door> = doors.iter().filter(|d| d.is_open.load(Relaxed)).collect();
-                if open.is_empty() {
+                if open.is_empty() || pause.load(Relaxed) {
                     continue;
                 }
                 let door = open[below(&mut rng, open.len())];
@@ -71,8 +74,14 @@ impl Writer {
         Self {
             fates,
             is_over,
+            rests,
             thread,
         }
+    }
+
+    /// Writes nothing for now, or goes on.
+    pub(crate) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Relaxed);
     }
 
     /// Ends it.
@@ -114,7 +123,8 @@ fn write<'a>(
     let name = format!("made-{nth}");
     let url = &urls[nth % urls.len()];
     log().insert(name.clone(), Fate::Asked);
-    let body = format!("{{\"http\":\"{url}\",\"interval\":\"1s\",\"labels\":{{\"nth\":\"{nth}\"}}}}");
+    let body =
+        format!("{{\"http\":\"{url}\",\"interval\":\"1s\",\"labels\":{{\"nth\":\"{nth}\"}}}}");
     if let Some((201, _)) = door.put(&name, &body) {
         log().insert(name, Fate::Made);
     }
