@@ -87,6 +87,11 @@ impl Course {
         }
     }
 
+    /// Seconds since the beginning.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.zero.elapsed().as_secs_f64()
+    }
+
     /// Lets it be for a while.
     pub(crate) fn rest(&self, span: Duration) {
         std::thread::sleep(span);
@@ -205,7 +210,8 @@ impl Course {
             .filter(|(name, _, _, to)| {
                 let nth = name[1..].parse().expect("a number");
                 let has_fallen = self.fallen.lock().expect("nobody panics").contains(&nth);
-                !has_fallen && !(is_ill(nth) && to == "down")
+                let is_so = has_fallen || (is_ill(nth) && to == "down");
+                !is_so
             })
             .map(|change| format!("{change:?}"))
             .collect();

@@ -27,6 +27,20 @@ fn kill_some(course: &mut Course, nodes: usize) {
     }
 }
 
+/// Each of some nodes is killed and started at once, before anybody has missed it.
+fn bounce(course: &mut Course, nodes: usize) {
+    for nth in 0..nodes {
+        let from = Instant::now();
+        course.fleet.nodes[nth].kill();
+        course.fleet.start_one(nth, &[]);
+        course.fleet.nodes[nth].wait_ready();
+        let back = Instant::now();
+        course.equal(&format!("n{nth} killed and started at once"), back);
+        course.rest(INTERVAL * 2);
+        course.gap("killed and started", from, DETECTION + INTERVAL);
+    }
+}
+
 /// One stands still, and goes on.
 fn pause_one(course: &mut Course, span: Duration) {
     let outage = course.outage(Some(2));
@@ -80,6 +94,7 @@ fn all_faults(size: Size) {
     course.rest(INTERVAL * 3);
     course.gap("nothing happens", from, BEAT);
     kill_some(&mut course, size.nodes);
+    bounce(&mut course, size.nodes);
     pause_one(&mut course, size.pause);
     roll(&mut course, size.nodes);
     kill_all(&mut course);

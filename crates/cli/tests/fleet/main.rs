@@ -14,6 +14,7 @@ mod loopback;
 mod machine;
 mod node;
 mod report;
+mod storm;
 mod targets;
 mod versions;
 mod watch;

@@ -2,6 +2,7 @@
 //!
 //! Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
+mod opinions;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,8 @@ struct World {
     /// What each host sees of a target; others see it pass.
     seen: BTreeMap<(usize, Arc<str>), Finding>,
     probes: Vec<(Time, usize, Arc<str>)>,
+    /// How long a probe takes.
+    probe_ms: u64,
     file: Vec<Arc<Definition>>,
     /// Who said something to whom in which wire version.
     spoken: Vec<(usize, usize, u8)>,
@@ -77,6 +80,7 @@ impl World {
             cut: BTreeSet::new(),
             seen: BTreeMap::new(),
             probes: Vec::new(),
+            probe_ms: 2,
             spoken: Vec::new(),
             file: (0..targets).map(|i| target(&format!("t{i}"), 2)).collect(),
         };
@@ -166,7 +170,8 @@ impl World {
             Output::Probe(check) => {
                 let name = Arc::clone(host.names.get(&check.slot).expect("defined before checked"));
                 self.probes.push((self.now, at, Arc::clone(&name)));
-                self.push(2 * MS, at, Event::Probed(check.slot, check.ticket, name));
+                let takes = self.probe_ms * MS;
+                self.push(takes, at, Event::Probed(check.slot, check.ticket, name));
             }
             Output::Persist { batch, writes, .. } => {
                 for write in writes {
