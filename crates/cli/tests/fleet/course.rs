@@ -92,8 +92,15 @@ impl Course {
         self.zero.elapsed().as_secs_f64()
     }
 
+    /// Has the machine watch the nodes' processes, as they are now.
+    pub(crate) fn watch_processes(&self) {
+        let ids = self.fleet.nodes.iter().filter_map(crate::node::Node::pid);
+        self.machine.processes(ids.collect());
+    }
+
     /// Lets it be for a while.
     pub(crate) fn rest(&self, span: Duration) {
+        self.watch_processes();
         std::thread::sleep(span);
     }
 
@@ -181,6 +188,7 @@ impl Course {
     /// All nodes answer equally within 5 s.
     pub(crate) fn equal(&mut self, what: &str, from: Instant) {
         self.writer.rest(true);
+        self.watch_processes();
         let took = self.fleet.wait_equal(from);
         let still = self.machine.stood_still(from, from + took);
         self.report.span(

@@ -180,7 +180,7 @@ fn config(ground: &Ground, targets: &Targets, nth: usize, count: usize, path: &P
     );
     for target in 0..count {
         text += &format!(
-            "  - {{ name: t{target}, http: \"{}\" }}\n",
+            "  - {{ name: t{target}, http: {{ url: \"{}\", headers: {{ X-By: \"${{FLEET_NODE}}\" }} }} }}\n",
             targets.url(target)
         );
     }

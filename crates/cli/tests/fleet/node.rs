@@ -114,6 +114,7 @@ impl Node {
             .open(self.directory.join("log.jsonl"))
             .expect("a log");
         let child = command
+            .env("FLEET_NODE", &self.door.name)
             .args(["--log-format", "json", "run"])
             .arg(self.directory.join("roundsman.yaml"))
             .arg("--data-dir")
@@ -125,6 +126,10 @@ impl Node {
             .spawn()
             .expect("the node starts");
         self.child = Some(child);
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        Some(self.child.as_ref()?.id())
     }
 
     pub(crate) fn is_running(&self) -> bool {

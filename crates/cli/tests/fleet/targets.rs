@@ -3,7 +3,7 @@
 //! One socket listens on a port of all addresses; what an address answers can be changed at any
 //! time. The log is the only witness of when something was checked. Does not know who asks.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,8 @@ pub(crate) struct Targets {
 #[derive(Clone)]
 struct One {
     mood: Mood,
-    asked: Vec<(Instant, IpAddr)>,
+    /// When, and by which node.
+    asked: Vec<(Instant, char)>,
 }
 
 /// The longest time that a target went without a request.
@@ -139,7 +140,7 @@ impl Targets {
             .iter()
             .filter(|(at, _)| *at + near > gap.from && *at < gap.until + near);
         let said: Vec<String> = near
-            .map(|(at, by)| format!("{:.2} by {by}", (*at - zero).as_secs_f64()))
+            .map(|(at, by)| format!("{:.2} n{by}", (*at - zero).as_secs_f64()))
             .collect();
         said.join(", ")
     }
@@ -149,28 +150,25 @@ impl Targets {
     }
 }
 
+/// The number of the node that asks: its config has it say so.
+fn asker(request: &[u8]) -> char {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let by = text
+        .split_once("x-by: n")
+        .and_then(|(_, by)| by.chars().next());
+    by.unwrap_or('?')
+}
+
 async fn accept(listener: TcpListener, first: Ipv4Addr, state: Arc<Mutex<Vec<One>>>) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                drop(tokio::spawn(answer(
-                    stream,
-                    peer,
-                    first,
-                    Arc::clone(&state),
-                )));
-            }
+            Ok((stream, _)) => drop(tokio::spawn(answer(stream, first, Arc::clone(&state)))),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
 }
 
-async fn answer(
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    first: Ipv4Addr,
-    state: Arc<Mutex<Vec<One>>>,
-) {
+async fn answer(mut stream: TcpStream, first: Ipv4Addr, state: Arc<Mutex<Vec<One>>>) {
     let Ok(SocketAddr::V4(local)) = stream.local_addr() else {
         return;
     };
@@ -178,15 +176,16 @@ async fn answer(
         return;
     };
     let mut buffer = [0; 2_048];
-    if !matches!(stream.read(&mut buffer).await, Ok(1..)) {
+    let Ok(len @ 1..) = stream.read(&mut buffer).await else {
         return;
-    }
+    };
+    let by = asker(&buffer[..len]);
     let mood = {
         let mut state = state.lock().expect("nobody panics with it");
         let Some(one) = state.get_mut(nth as usize) else {
             return;
         };
-        one.asked.push((Instant::now(), peer.ip()));
+        one.asked.push((Instant::now(), by));
         one.mood
     };
     let reply: &[u8] = match mood {

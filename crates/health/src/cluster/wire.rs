@@ -243,7 +243,7 @@ mod tests {
                 "version {wire}"
             );
         }
-        assert_eq!(lengths[0] - lengths[1], 2 * 24 - 2);
+        assert_eq!(lengths[0] - lengths[1], 2 * (24 + 2) - 2);
     }
 
     #[test]
