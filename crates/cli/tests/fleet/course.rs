@@ -53,6 +53,10 @@ pub(crate) struct Outage {
     from: Instant,
 }
 
+/// A check that would be so late is left out, as it should be: where a process was kept waiting for
+/// so long, one beat may be missing.
+const SKIPPED: Duration = Duration::from_millis(100);
+
 /// A fleet with all its watchers.
 pub(crate) struct Course {
     pub(crate) fleet: Fleet,
@@ -111,7 +115,10 @@ impl Course {
         let gaps = self.fleet.targets.gaps(from, until, |nth| nth < size);
         // The machine may have stood still in another gap than the longest.
         let over = |gap: &crate::targets::Gap| {
-            let still = self.machine.stood_still(gap.from, gap.until);
+            let mut still = self.machine.stood_still(gap.from, gap.until);
+            if still >= SKIPPED {
+                still += INTERVAL;
+            }
             (gap.length().saturating_sub(still), still)
         };
         let worst = gaps.iter().max_by_key(|gap| over(gap)).expect("targets");

@@ -1,7 +1,7 @@
 //! Five real nodes, real faults, and what the targets themselves saw of it.
 //!
-//! The landing tests here are short; `cargo xtask bench fleet` runs the long form of each in
-//! release and prints every requirement beside what was measured. Nothing here measures speed: the
+//! The landing tests here are short; `cargo xtask bench fleet` runs the long form of each
+//! and prints every requirement beside what was measured. Nothing here measures speed: the
 //! bounds are promises of the product, and what the machine itself stood still is measured
 //! (`machine.rs`), printed, and allowed for.
 //! Start reading at `course.rs`; `loopback.rs`, `cuts.rs` and `versions.rs` are the faults.

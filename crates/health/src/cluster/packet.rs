@@ -18,6 +18,8 @@ use crate::outcome::{Doubt, Finding, Reason};
 pub(crate) const DATAGRAM_MAX: usize = 1_300;
 /// What a version byte and the sender's id take.
 const HEAD: usize = 9;
+/// The section of grouped marks.
+const GROUPS: u64 = 16;
 /// Exceptions that one mark lists at most; with more there is no mark.
 pub(crate) const EXCEPTIONS_MAX: usize = 32;
 
@@ -106,7 +108,7 @@ impl Section {
         match self {
             Self::Marks(marks) if wire >= GROUPED => {
                 let mut w = Writer::new();
-                w.field(16, |w| put_groups(w, marks));
+                w.field(GROUPS, |w| put_groups(w, marks));
                 w.finish()
             }
             _ => self.encode(),
@@ -168,7 +170,10 @@ pub(crate) fn unpack(newest: u8, bytes: &[u8]) -> Result<(NodeId, Vec<Section>),
     let sender = NodeId(fixed(&mut r)?);
     let mut sections = Vec::new();
     while let Some((tag, field)) = r.field()? {
-        sections.extend(section(tag, field)?);
+        // A node that is taken back reads what the older release did.
+        if tag != GROUPS || newest >= GROUPED {
+            sections.extend(section(tag, field)?);
+        }
     }
     Ok((sender, sections))
 }
@@ -203,7 +208,7 @@ fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> 
             }
             Section::Marks(marks)
         }
-        16 => Section::Marks(get_groups(&mut r)?),
+        GROUPS => Section::Marks(get_groups(&mut r)?),
         _ => return Ok(None),
     }))
 }
