@@ -121,7 +121,18 @@ impl Course {
             }
             (gap.length().saturating_sub(still), still)
         };
-        let worst = gaps.iter().max_by_key(|gap| over(gap)).expect("targets");
+        let longest = gaps.first().expect("targets");
+        let worst = if longest.length() <= most {
+            longest
+        } else {
+            gaps.iter().max_by_key(|gap| over(gap)).expect("targets")
+        };
+        let many = gaps.iter().filter(|gap| gap.length() > most).count();
+        if many > 0 {
+            let longest = longest.length().as_secs_f64();
+            let note = format!("{many} targets went longer than that, {longest:.2} s at most");
+            self.report.note(&note);
+        }
         let (length, still) = (worst.length(), over(worst).1);
         let is_broken = length > most + still;
         self.report.span(
