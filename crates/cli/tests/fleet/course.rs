@@ -134,21 +134,20 @@ impl Course {
             self.report.note(&note);
         }
         let (length, still) = (worst.length(), over(worst).1);
-        let is_broken = length > most + still;
         self.report.span(
             &format!("{what}: longest gap of a target"),
             most,
             length,
             still,
         );
-        if is_broken {
-            let worst = *worst;
-            for gap in gaps.iter().filter(|gap| gap.length() > most).take(5) {
-                let seen = self.fleet.targets.around(gap, self.zero);
-                self.report.note(&format!("t{}: {seen}", gap.target));
-            }
-            let from = (worst.from - self.zero).as_secs_f64();
-            self.report.note(&format!("the gap begins at {from:.2} s"));
+        for gap in gaps.iter().filter(|gap| gap.length() > most).take(5) {
+            let seen = self.fleet.targets.around(gap, self.zero);
+            let from = (gap.from - self.zero).as_secs_f64();
+            let still = self.machine.stood_still(gap.from, gap.until).as_secs_f64();
+            let target = gap.target;
+            self.report.note(&format!(
+                "t{target} from {from:.2} s (machine {still:.2} s): {seen}"
+            ));
         }
     }
 
@@ -207,7 +206,7 @@ impl Course {
     pub(crate) fn equal(&mut self, what: &str, from: Instant) {
         self.writer.rest(true);
         self.watch_processes();
-        let took = self.fleet.wait_equal(from);
+        let (took, settled) = self.fleet.wait_equal(from);
         let still = self.machine.stood_still(from, from + took);
         self.report.span(
             &format!("{what}: all answer equally after"),
@@ -215,6 +214,9 @@ impl Course {
             took,
             still,
         );
+        let settled = settled.as_secs_f64();
+        let note = format!("all of it fresh, and everybody alive, after {settled:.2} s");
+        self.report.note(&note);
         self.writer.rest(false);
     }
 

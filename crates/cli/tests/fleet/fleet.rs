@@ -80,11 +80,13 @@ impl Fleet {
     }
 
     /// Waits until every running node says the same of every target, sees those alive that run,
-    /// and calls nothing stale; how long after `from` that was. Nobody may make targets meanwhile.
-    pub(crate) fn wait_equal(&self, from: Instant) -> Duration {
+    /// and calls nothing stale. How long after `from` they began to say the same, and how long
+    /// after it all that was so. Nobody may make targets meanwhile.
+    pub(crate) fn wait_equal(&self, from: Instant) -> (Duration, Duration) {
         let running: Vec<&Node> = self.nodes.iter().filter(|node| node.is_running()).collect();
         let first = *running.first().expect("somebody runs");
         let mut took = from.elapsed();
+        let mut equal = None;
         first.wait("all answer alike", || {
             took = from.elapsed();
             let all: Vec<Option<Said>> = std::thread::scope(|scope| {
@@ -97,7 +99,13 @@ impl Fleet {
                     .map(|t| t.join().expect("it asks"))
                     .collect()
             });
-            let differ = difference(&running, &all);
+            let mut differ = difference(&running, &all);
+            if differ.is_some() {
+                equal = None;
+            } else {
+                equal.get_or_insert(took);
+                differ = unsettled(&running, &all);
+            }
             if let Some(how) = &differ
                 && from.elapsed() > Duration::from_secs(30)
             {
@@ -105,7 +113,7 @@ impl Fleet {
             }
             differ.is_none()
         });
-        took
+        (equal.expect("they say the same"), took)
     }
 
     /// Whom a node sees alive.
@@ -217,7 +225,21 @@ fn said(node: &Node) -> Option<Said> {
     })
 }
 
-/// The first thing in which they differ, or that is not as it should be in the end.
+/// Whoever is not as sure as it should be in the end.
+fn unsettled(nodes: &[&Node], all: &[Option<Said>]) -> Option<String> {
+    let said = nodes.iter().zip(all.iter().flatten());
+    let unsettled = |(node, said): (&&Node, &Said)| {
+        let name = &node.door.name;
+        if said.alive.len() != nodes.len() {
+            return Some(format!("{name} sees {:?}", said.alive));
+        }
+        let stale = said.uncertain;
+        (stale > 0).then(|| format!("{name} is uncertain of {stale} targets"))
+    };
+    said.into_iter().find_map(unsettled)
+}
+
+/// The first thing in which they differ.
 fn difference(nodes: &[&Node], all: &[Option<Said>]) -> Option<String> {
     let first = all[0].as_ref();
     for (node, said) in nodes.iter().zip(all) {
@@ -225,12 +247,6 @@ fn difference(nodes: &[&Node], all: &[Option<Said>]) -> Option<String> {
         let (Some(said), Some(first)) = (said, first) else {
             return Some(format!("{name} does not answer"));
         };
-        if said.alive.len() != nodes.len() {
-            return Some(format!("{name} sees {:?}", said.alive));
-        }
-        if said.uncertain > 0 {
-            return Some(format!("{name} is uncertain of {} targets", said.uncertain));
-        }
         if said.targets != first.targets {
             let other = said
                 .targets
