@@ -1,4 +1,4 @@
-//! Builds in release and measures.
+//! Builds, mostly in release, and measures.
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -25,11 +25,14 @@ pub(crate) enum Name {
     Spread,
     /// How far a fleet goes: memory per target, idle traffic, 1,000 nodes; in the simulator
     Scale,
+    /// Five real nodes under every fault: each requirement beside what the targets saw. Minutes
+    Fleet,
 }
 
 /// Builds what `name` needs and runs it; `rest` goes to the bench as it is.
 pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
     let (binary, needs): (&str, &[&str]) = match name {
+        Name::Fleet => return fleet(rest),
         Name::Core => ("core", &["--package", "roundsman-bench", "--bin", "core"]),
         Name::Ownership => (
             "ownership",
@@ -74,4 +77,16 @@ pub(crate) fn run(name: Name, rest: &[String]) -> Result<()> {
         }
     }
     process::run(command.args(rest).current_dir(root()))
+}
+
+/// The long form of the binary's own tests of a fleet, one after the other; `rest` names some.
+/// With every check of the development build on: no figure here is about speed.
+fn fleet(rest: &[String]) -> Result<()> {
+    tools::install(&tools::TOOLS);
+    let mut command = cargo(&["test", "--package", "roundsman"]);
+    command
+        .args(["--test", "fleet", "--", "--ignored", "--nocapture"])
+        .arg("--test-threads=1")
+        .args(rest);
+    process::run(&mut command)
 }

@@ -19,7 +19,7 @@ pub(crate) struct Tool {
 }
 
 /// All that tests need.
-pub(crate) const TOOLS: [Tool; 4] = [
+pub(crate) const TOOLS: [Tool; 6] = [
     Tool {
         name: "chromium",
         programs: &["chromium"],
@@ -43,6 +43,18 @@ pub(crate) const TOOLS: [Tool; 4] = [
         programs: &["java"],
         package: "openjdk-17-jre-headless",
         variable: "ROUNDSMAN_TEST_JAVA",
+    },
+    Tool {
+        name: "ip",
+        programs: &["ip"],
+        package: "iproute2",
+        variable: "ROUNDSMAN_TEST_IP",
+    },
+    Tool {
+        name: "nft",
+        programs: &["nft"],
+        package: "nftables",
+        variable: "ROUNDSMAN_TEST_NFT",
     },
 ];
 

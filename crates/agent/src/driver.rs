@@ -19,14 +19,14 @@ use std::sync::OnceLock;
 
 use base::{Duration, Slot, Time, Way};
 use health::{
-    Answer, Batch, Definition, Diff, Doubt, Finding, Input, Node, Notice, Outcome, Output, Probed,
-    Request, Source,
+    Answer, Batch, Definition, Diff, Doubt, Dropped, Finding, Input, Node, Notice, Outcome, Output,
+    Probed, Request, Source,
 };
 use tokio::sync::oneshot;
 
 pub(crate) use self::shortage::Room;
 use self::shortage::Shortage;
-use crate::cluster::{Address, Arrival, Keyring, Transport};
+use crate::cluster::{Address, Arrival, Keyring, Reason, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
 use crate::front::{Ask, Asks, Front, Settings, Told};
@@ -113,6 +113,8 @@ pub(crate) struct Driver {
     synced: Batch,
     /// Since when the oldest write that is not confirmed has been waiting.
     unsynced_since: Option<Time>,
+    /// What the node had dropped when it was counted last.
+    dropped: Dropped,
 }
 
 #[derive(Debug)]
@@ -250,6 +252,7 @@ impl Driver {
             last_batch: Batch(0),
             synced: Batch(0),
             unsynced_since: None,
+            dropped: Dropped::default(),
         };
         driver.tell_wall_clock();
         driver.give(Input::Restored(records));
@@ -326,6 +329,7 @@ impl Driver {
     }
 
     fn measure(&mut self) {
+        self.count_dropped();
         let tally = self.node.tally();
         self.shortage.look(self.front.clock.now(), &tally);
         let meters = &self.front.meters;
@@ -343,6 +347,17 @@ impl Driver {
         meters
             .store_failing
             .set(u64::from(disk.is_failing.load(Relaxed)));
+    }
+
+    /// What the node could not read is counted with what the transport dropped.
+    fn count_dropped(&mut self) {
+        let dropped = self.node.dropped();
+        let before = std::mem::replace(&mut self.dropped, dropped);
+        let lane = self.front.meters.traffic.of(Way::Datagram);
+        lane.dropped(Reason::Version)
+            .add(dropped.too_new - before.too_new);
+        lane.dropped(Reason::Malformed)
+            .add(dropped.malformed - before.malformed);
     }
 
     /// Takes one message; `true` when it is the last.
@@ -854,6 +869,16 @@ fn say(notice: &Notice) {
             "many members vanished at once: rather a broken network than so many broken nodes"
         ),
         Notice::Renamed(why) => tracing::info!(why, "this node writes under another origin"),
+        Notice::TooNew {
+            from,
+            version,
+            ours,
+        } => tracing::warn!(
+            %from,
+            version,
+            ours,
+            "packets of a newer wire version are refused: upgrade this node, or start the other with --wire-version {ours}"
+        ),
         Notice::Revision {
             revision,
             by,

@@ -39,6 +39,8 @@ pub struct RunOptions {
     pub join: Vec<Address>,
     /// The node's name.
     pub node: Option<String>,
+    /// The newest wire version to speak; the newest of this build unless said.
+    pub wire: Option<u8>,
 }
 
 impl RunOptions {
@@ -167,7 +169,7 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     let ending = Arc::new(OnceLock::new());
     let seat = transport
         .as_ref()
-        .map(|t| seat(&config, &front, t.address()));
+        .map(|t| seat(&config, &options, &front, t.address()));
     let driver = driver(
         &config,
         &options,
@@ -302,7 +304,12 @@ fn transport(
 }
 
 /// This node's place among others.
-fn seat(config: &Config, front: &Front, address: SocketAddr) -> ClusterConfig {
+fn seat(
+    config: &Config,
+    options: &RunOptions,
+    front: &Front,
+    address: SocketAddr,
+) -> ClusterConfig {
     ClusterConfig {
         name: Arc::clone(&config.node.name),
         address,
@@ -311,6 +318,7 @@ fn seat(config: &Config, front: &Front, address: SocketAddr) -> ClusterConfig {
         join: crate::cluster::resolve(&config.cluster.join),
         seed: entropy(front.clock),
         fresh_id: NodeId(entropy(front.clock)),
+        wire: options.wire.unwrap_or(health::WIRE),
         wall_ms: front.clock.wall().0.max(0).unsigned_abs(),
     }
 }

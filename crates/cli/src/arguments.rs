@@ -165,6 +165,10 @@ pub(crate) struct Run {
     /// The node's name; goes before the config
     #[arg(long, value_name = "NAME")]
     pub(crate) node: Option<String>,
+
+    /// Speak no newer wire version than this: for the way back to an older release
+    #[arg(long, value_name = "N", hide = true, value_parser = wire_version())]
+    pub(crate) wire_version: Option<u8>,
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +218,10 @@ pub(crate) struct Events {
     /// Print one JSON document per line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn wire_version() -> impl TypedValueParser<Value = u8> {
+    clap::value_parser!(u8).range(i64::from(health::WIRE_OLDEST)..=i64::from(health::WIRE))
 }
 
 fn states() -> impl TypedValueParser<Value = State> {

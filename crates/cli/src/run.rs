@@ -18,6 +18,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         cluster_listen: run.cluster_listen,
         join: run.join.clone(),
         node: run.node.clone(),
+        wire: run.wire_version,
     };
     match agent::run(options) {
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -15,6 +15,7 @@ mod revision;
 mod rounds;
 mod shares;
 mod votes;
+mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -31,20 +32,24 @@ pub(crate) use keys::{
     manifest_key, origins_key, status_key, unable_key,
 };
 pub(crate) use marks::Marks;
+pub use packet::contents;
+#[cfg(test)]
+pub(crate) use packet::pack;
 pub(crate) use packet::{Ask, Inquire, Mark, Section, Streak, Tell, Word};
-pub use packet::{WIRE, contents};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
 pub(crate) use shares::Shares;
 pub use votes::Vote;
 pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
+pub use wire::{WIRE, WIRE_OLDEST};
 
 use crate::fleet::{Accusation, Seat};
-#[cfg(test)]
-pub(crate) use packet::pack as packed;
-use packet::{PacketError, ROOM, pack, unpack};
+#[cfg(not(test))]
+use packet::pack;
+use packet::{PacketError, ROOM, unpack};
 use peers::Peers;
+use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
@@ -129,6 +134,15 @@ pub enum Notice {
     },
     /// The store writes under another name.
     Renamed(&'static str),
+    /// Somebody speaks a wire version that this node does not read, and goes on doing so.
+    TooNew {
+        /// Where its packets come from.
+        from: SocketAddr,
+        /// Which version.
+        version: u8,
+        /// The newest that this node reads.
+        ours: u8,
+    },
     /// A config source's revision took effect.
     Revision {
         /// Its number.
@@ -178,6 +192,7 @@ pub(crate) struct Cluster {
     pub(crate) quorum: Quorum,
     pub(crate) catalog: Catalog,
     peers: Peers,
+    tongues: Tongues,
     rng: Rng,
     now: Time,
     began: Option<Time>,
@@ -228,6 +243,7 @@ impl Cluster {
             quorum: Quorum::default(),
             catalog: Catalog::default(),
             peers: Peers::new(known),
+            tongues: Tongues::new(config.wire),
             rng: Rng::new(config.seed ^ 0x0c1a),
             now: Time::ZERO,
             began: None,
@@ -303,10 +319,10 @@ impl Cluster {
     /// A packet came.
     pub(crate) fn received(&mut self, now: Time, from: SocketAddr, way: Way, bytes: &[u8]) {
         self.now = now;
-        let (sender, sections) = match unpack(bytes) {
+        let (sender, sections) = match unpack(self.tongues.newest(), bytes) {
             Ok(packet) => packet,
-            Err(PacketError::TooNew) => {
-                self.dropped.too_new += 1;
+            Err(PacketError::TooNew(version)) => {
+                self.too_new(from, version);
                 return;
             }
             Err(PacketError::Malformed) => {
@@ -318,11 +334,25 @@ impl Cluster {
             self.dropped.from_myself += 1;
             return;
         }
+        self.tongues.understood(from);
         self.quorum.hear(sender, now);
         for section in sections {
             self.section(sender, from, way, section);
         }
         self.drain();
+    }
+
+    fn too_new(&mut self, from: SocketAddr, version: u8) {
+        self.dropped.too_new += 1;
+        if self.tongues.refuse(self.now, from) {
+            let ours = self.tongues.newest();
+            let notice = Notice::TooNew {
+                from,
+                version,
+                ours,
+            };
+            self.effects.push_back(Effect::Notice(notice));
+        }
     }
 
     fn section(&mut self, sender: NodeId, from: SocketAddr, way: Way, section: Section) {
@@ -373,7 +403,8 @@ impl Cluster {
             return Some(first);
         }
         let (to, sections) = self.outbox.pop_first()?;
-        Some((to, Way::Datagram, pack(self.me, &sections)))
+        let wire = self.tongues.to(to);
+        Some((to, Way::Datagram, pack(wire, self.me, &sections)))
     }
 
     /// When [`Self::tick`] is due.
@@ -422,15 +453,16 @@ impl Cluster {
     }
 
     fn put(&mut self, to: SocketAddr, way: Way, section: &Section) {
-        let bytes = section.encode();
+        let wire = self.tongues.to(to);
+        let bytes = section.encode_for(wire);
         if way == Way::Stream {
-            self.sends.push_back((to, way, pack(self.me, &bytes)));
+            self.sends.push_back((to, way, pack(wire, self.me, &bytes)));
             return;
         }
         let waiting = self.outbox.entry(to).or_default();
         if !waiting.is_empty() && waiting.len() + bytes.len() > ROOM {
             let full = std::mem::take(waiting);
-            self.sends.push_back((to, way, pack(self.me, &full)));
+            self.sends.push_back((to, way, pack(wire, self.me, &full)));
         }
         self.outbox.entry(to).or_default().extend(bytes);
     }
@@ -694,6 +726,11 @@ impl Cluster {
             State::Alive => self.marks.trust(self.now, member.id),
             _ if member.id == self.me => {}
             State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
+        }
+        if matches!(state, State::Alive | State::Suspect) {
+            let members = self.membership.members().count();
+            let reads = member.meta.wire;
+            self.tongues.learn(member.address, reads, members);
         }
         let change = self.peers.changed(self.now, member);
         if change.is_other || change.bearer == Some(member.id) {

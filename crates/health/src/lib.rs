@@ -35,7 +35,7 @@ pub mod owners {
 }
 
 pub use account::{Account, Findings, Missing, Past};
-pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE};
+pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE, WIRE_OLDEST};
 pub use definition::{
     Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
     HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,

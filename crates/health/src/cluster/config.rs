@@ -7,7 +7,7 @@ use base::{NodeId, Origin};
 use membership::{Incarnation, Member, Meta, Standing, State};
 use thiserror::Error;
 
-use super::packet::WIRE;
+use super::wire::WIRE_OLDEST;
 
 /// A node's place among others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ pub struct ClusterConfig {
     pub seed: u64,
     /// The id to take if the disk holds none; random.
     pub fresh_id: NodeId,
+    /// The newest wire version that it speaks and reads: [`super::WIRE`] unless it is being taken
+    /// back to an older release; at least [`super::WIRE_OLDEST`].
+    pub wire: u8,
     /// The wall clock at boot in milliseconds: the first incarnation.
     pub wall_ms: u64,
 }
@@ -64,7 +67,7 @@ impl ClusterConfig {
             meta: Meta {
                 zone: Arc::clone(&self.zone),
                 weight: self.weight,
-                wire: (WIRE, WIRE),
+                wire: (WIRE_OLDEST, self.wire),
                 standing,
             },
         };

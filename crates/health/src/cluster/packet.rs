@@ -1,7 +1,8 @@
 //! What nodes say to each other: one packet, several sections, each with a budget of its own.
 //!
 //! A packet is a version byte, the sender's id and tagged sections; membership and store put their
-//! own bytes into theirs. Sections of a newer version are skipped, a newer version byte is refused.
+//! own bytes into theirs. Unknown sections are skipped, a newer version byte is refused (`wire.rs`
+//! has what is spoken to whom).
 //! Sealing is the shell's. Every length is bounded by the bytes that came.
 //! Does not know what any section does.
 
@@ -10,14 +11,15 @@ use std::sync::Arc;
 use base::wire::{DecodeError, Reader, Writer};
 use base::{Duration, NodeId, Origin, Version};
 
+use super::wire::{GROUPED, WIRE_OLDEST, get_groups, put_groups};
 use crate::outcome::{Doubt, Finding, Reason};
 
-/// The newest version that this node understands, and the one that it speaks.
-pub const WIRE: u8 = 1;
 /// Bytes of one datagram at most, before it is sealed.
 pub(crate) const DATAGRAM_MAX: usize = 1_300;
 /// What a version byte and the sender's id take.
 const HEAD: usize = 9;
+/// The section of grouped marks.
+const GROUPS: u64 = 16;
 /// Exceptions that one mark lists at most; with more there is no mark.
 pub(crate) const EXCEPTIONS_MAX: usize = 32;
 
@@ -107,8 +109,8 @@ pub(crate) struct Mark {
 /// Why a packet was not read. Nothing was taken from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PacketError {
-    /// Its version is newer than ours.
-    TooNew,
+    /// Its version, this one, is newer than ours.
+    TooNew(u8),
     /// It is not a packet.
     Malformed,
 }
@@ -120,7 +122,19 @@ impl From<DecodeError> for PacketError {
 }
 
 impl Section {
-    /// The section as it stands in a packet.
+    /// The section as it stands in a packet of this version.
+    pub(crate) fn encode_for(&self, wire: u8) -> Vec<u8> {
+        match self {
+            Self::Marks(marks) if wire >= GROUPED => {
+                let mut w = Writer::new();
+                w.field(GROUPS, |w| put_groups(w, marks));
+                w.finish()
+            }
+            _ => self.encode(),
+        }
+    }
+
+    /// The section as every version reads it.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut w = Writer::new();
         match self {
@@ -159,10 +173,10 @@ impl Section {
     }
 }
 
-/// A packet of these encoded sections.
-pub(crate) fn pack(sender: NodeId, sections: &[u8]) -> Vec<u8> {
+/// A packet of this version with these encoded sections.
+pub(crate) fn pack(wire: u8, sender: NodeId, sections: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEAD + sections.len());
-    bytes.push(WIRE);
+    bytes.push(wire);
     bytes.extend_from_slice(&sender.0.to_le_bytes());
     bytes.extend_from_slice(sections);
     bytes
@@ -171,17 +185,23 @@ pub(crate) fn pack(sender: NodeId, sections: &[u8]) -> Vec<u8> {
 /// How many bytes of sections fit into a datagram.
 pub(crate) const ROOM: usize = DATAGRAM_MAX - HEAD;
 
-/// The sender and the sections of a packet.
-pub(crate) fn unpack(bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError> {
+/// The sender and the sections of a packet; `newest` is the newest version that is read.
+pub(crate) fn unpack(newest: u8, bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError> {
     let (version, rest) = bytes.split_first().ok_or(PacketError::Malformed)?;
-    if *version > WIRE {
-        return Err(PacketError::TooNew);
+    if *version > newest {
+        return Err(PacketError::TooNew(*version));
+    }
+    if *version < WIRE_OLDEST {
+        return Err(PacketError::Malformed);
     }
     let mut r = Reader::new(rest);
     let sender = NodeId(fixed(&mut r)?);
     let mut sections = Vec::new();
     while let Some((tag, field)) = r.field()? {
-        sections.extend(section(tag, field)?);
+        // A node that is taken back reads what the older release did.
+        if tag != GROUPS || newest >= GROUPED {
+            sections.extend(section(tag, field)?);
+        }
     }
     Ok((sender, sections))
 }
@@ -189,7 +209,7 @@ pub(crate) fn unpack(bytes: &[u8]) -> Result<(NodeId, Vec<Section>), PacketError
 /// What a packet carries, for accounting: each section's kind, and its bytes with their head.
 ///
 /// Kinds are `membership`, `store`, `votes` (asked and answered, also whether somebody is there),
-/// `streaks`, `marks` and `other` (of a newer version); what can't be read is left out.
+/// `streaks`, `marks`, `accounts` and `other` (of a newer version); what can't be read is left out.
 pub fn contents(packet: &[u8]) -> impl Iterator<Item = (&'static str, usize)> {
     let mut r = Reader::new(packet.get(HEAD..).unwrap_or_default());
     std::iter::from_fn(move || {
@@ -200,7 +220,8 @@ pub fn contents(packet: &[u8]) -> impl Iterator<Item = (&'static str, usize)> {
             2 => "store",
             3..=6 => "votes",
             7 => "streaks",
-            8 => "marks",
+            9 | 10 => "accounts",
+            8 | GROUPS => "marks",
             _ => "other",
         };
         Some((kind, before - r.left()))
@@ -248,11 +269,12 @@ fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> 
             let account = is_mine.then(|| account.to_vec());
             Section::Tell(Tell { number, account })
         }
+        GROUPS => Section::Marks(get_groups(&mut r)?),
         _ => return Ok(None),
     }))
 }
 
-fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
+pub(super) fn fixed(r: &mut Reader<'_>) -> Result<u64, DecodeError> {
     let bytes = r.raw(8)?.try_into().expect("eight bytes were asked for");
     Ok(u64::from_le_bytes(bytes))
 }
@@ -297,7 +319,8 @@ pub(crate) fn marks_in_sections(marks: Vec<Mark>) -> Vec<Section> {
     for mark in marks {
         let mut w = Writer::new();
         put_mark(&mut w, &mark);
-        let size = w.finish().len();
+        // Whether grouped or not: a group of one takes a byte more.
+        let size = w.finish().len() + 1;
         if size > left {
             sections.push(Vec::new());
             left = ROOM - SECTION_HEAD;
@@ -310,7 +333,7 @@ pub(crate) fn marks_in_sections(marks: Vec<Mark>) -> Vec<Section> {
 }
 
 /// A section's tag and length.
-const SECTION_HEAD: usize = 3;
+const SECTION_HEAD: usize = 4;
 
 fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
     let owner = NodeId(fixed(r)?);
@@ -335,10 +358,11 @@ fn get_mark(r: &mut Reader<'_>) -> Result<Mark, DecodeError> {
 }
 
 /// Older marks are as old as this.
-const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;
+pub(super) const AGE_MAX_MS: u64 = 30 * 24 * 3_600_000;
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::WIRE;
     use super::*;
 
     fn mark(exceptions: u64) -> Mark {
@@ -358,9 +382,9 @@ mod tests {
             let sections = marks_in_sections(vec![mark(exceptions); 100]);
             let mut count = 0;
             for section in sections {
-                let packet = pack(NodeId(2), &section.encode());
+                let packet = pack(WIRE, NodeId(2), &section.encode_for(WIRE));
                 assert!(packet.len() <= DATAGRAM_MAX, "{}", packet.len());
-                let (_, back) = unpack(&packet).unwrap();
+                let (_, back) = unpack(WIRE, &packet).unwrap();
                 assert_eq!(back, [section.clone()]);
                 let Section::Marks(marks) = section else {
                     panic!("{section:?}");
@@ -380,8 +404,8 @@ mod tests {
             Section::Store(vec![2; 5]),
             Section::Marks(vec![mark(2)]),
         ];
-        let bytes: Vec<u8> = sections.iter().flat_map(Section::encode).collect();
-        let packet = pack(NodeId(2), &bytes);
+        let bytes: Vec<u8> = sections.iter().flat_map(|s| s.encode_for(WIRE)).collect();
+        let packet = pack(WIRE, NodeId(2), &bytes);
         let kinds: Vec<(&str, usize)> = contents(&packet).collect();
         let names: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
         assert_eq!(names, ["membership", "votes", "store", "marks"]);

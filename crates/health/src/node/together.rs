@@ -6,12 +6,15 @@
 mod asked;
 mod forgotten;
 
+mod opinions;
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::*;
 use crate::account::{Account, Findings, Missing, Past};
-use crate::cluster::ClusterConfig;
+use crate::cluster::{ClusterConfig, WIRE};
 use crate::definition::Definition;
 use crate::input::Write;
 use crate::outcome::Phase;
@@ -41,6 +44,8 @@ struct Host {
     notices: Vec<crate::cluster::Notice>,
     has_left: bool,
     lives: u64,
+    /// The newest wire version that it speaks.
+    wire: u8,
 }
 
 struct World {
@@ -52,7 +57,11 @@ struct World {
     /// What each host sees of a target; others see it pass.
     seen: BTreeMap<(usize, Arc<str>), Finding>,
     probes: Vec<(Time, usize, Arc<str>)>,
+    /// How long a probe takes.
+    probe_ms: u64,
     file: Vec<Arc<Definition>>,
+    /// Who said something to whom in which wire version.
+    spoken: Vec<(usize, usize, u8)>,
 }
 
 fn address(host: usize) -> SocketAddr {
@@ -80,6 +89,8 @@ impl World {
             cut: BTreeSet::new(),
             seen: BTreeMap::new(),
             probes: Vec::new(),
+            probe_ms: 2,
+            spoken: Vec::new(),
             file: (0..targets).map(|i| target(&format!("t{i}"), 2)).collect(),
         };
         for _ in 0..hosts {
@@ -95,6 +106,7 @@ impl World {
                 notices: Vec::new(),
                 has_left: false,
                 lives: 0,
+                wire: WIRE,
             });
         }
         for host in 0..hosts {
@@ -118,6 +130,7 @@ impl World {
             join: others.map(address).collect(),
             seed,
             fresh_id: NodeId(at as u64 + 1),
+            wire: self.hosts[at].wire,
             wall_ms: 1_700_000_000_000 + self.now.0 / MS,
         };
         let config = Config {
@@ -169,7 +182,8 @@ impl World {
             Output::Probe(check) => {
                 let name = Arc::clone(host.names.get(&check.slot).expect("defined before checked"));
                 self.probes.push((self.now, at, Arc::clone(&name)));
-                self.push(2 * MS, at, Event::Probed(check.slot, check.ticket, name));
+                let takes = self.probe_ms * MS;
+                self.push(takes, at, Event::Probed(check.slot, check.ticket, name));
             }
             Output::Persist { batch, writes, .. } => {
                 for write in writes {
@@ -202,6 +216,7 @@ impl World {
             Output::Send(to, way, bytes) => {
                 let to = (0..self.hosts.len()).find(|i| address(*i) == to);
                 let to = to.expect("only hosts are written to");
+                self.spoken.push((at, to, bytes[0]));
                 if !self.cut.contains(&(at, to)) {
                     self.push(MS, to, Event::Bytes(address(at), way, bytes));
                 }

@@ -1,7 +1,7 @@
 //! What owners are asked by readers of other nodes, and what becomes of the question.
 
 use super::*;
-use crate::cluster::{Inquire, Section, Tell, packed};
+use crate::cluster::{Inquire, Section, Tell, WIRE, pack};
 
 impl World {
     /// Asks one node for a target's account; what it says, and how long that took.
@@ -25,7 +25,7 @@ impl World {
 
     fn packet(&mut self, from: usize, to: usize, section: &Section) {
         let id = self.node(from).joined.as_ref().expect("joined").cluster.me;
-        let bytes = packed(id, &section.encode());
+        let bytes = pack(WIRE, id, &section.encode());
         let input = Input::Received(address(from), Way::Datagram, bytes);
         self.give(to, input);
     }
