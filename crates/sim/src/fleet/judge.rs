@@ -8,7 +8,7 @@ use health::{Definition, Event, Row, State, View};
 
 use super::course::Course;
 use super::ledger::{Ledger, STARTS, Written};
-use super::node::{Process, host_of};
+use super::node::{self, Process};
 use super::promises::Promise;
 use super::trouble::Trouble;
 use crate::cluster::{EPOCH_MS, Host, World};
@@ -21,7 +21,7 @@ const DETECTION: Duration = Duration::from_secs(8);
 /// The same over bad links, where who is slow is given more time.
 const ROUGH_DETECTION: Duration = Duration::from_secs(25);
 /// The same where less than a majority is left.
-const LONELY_DETECTION: Duration = Duration::from_secs(25);
+pub(super) const LONELY_DETECTION: Duration = Duration::from_secs(25);
 /// What a check may be late, clocks apart and a slewed beat included.
 const LATE: Duration = Duration::from_millis(180);
 /// What a start may be early by: clocks that are apart.
@@ -59,8 +59,12 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
+    pub(super) fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
         (0..self.course.plan.hosts).map(Host)
+    }
+
+    fn host_of(&self, name: &str) -> Option<Host> {
+        node::host_of(name, self.course.first)
     }
 
     /// What the answers of two nodes may be apart, or a check's time be told wrong by.
@@ -72,7 +76,7 @@ impl Judge<'_> {
         Some(Duration::from_millis(60) + self.trouble.stalled(early, now))
     }
 
-    fn detection(&self, now: Time) -> Duration {
+    pub(super) fn detection(&self, now: Time) -> Duration {
         let early = Time(now.0.saturating_sub(30_000_000));
         if self.trouble.is_rough(early, now) {
             ROUGH_DETECTION
@@ -193,7 +197,7 @@ impl Judge<'_> {
         let row = row.filter(|row| row.status.transition == transition.number);
         let votes = row.and_then(|row| row.votes.as_ref());
         let owner = votes.and_then(|votes| votes.votes.first());
-        let by = owner.and_then(|vote| host_of(&vote.node)).unwrap_or(host);
+        let by = owner.and_then(|vote| self.host_of(&vote.node)).unwrap_or(host);
         let clock = transition.at.0 - i64::try_from(EPOCH_MS).expect("a wall clock");
         let at = (clock - self.course.skews[by.index()])
             .max(0)
@@ -240,7 +244,10 @@ impl Judge<'_> {
             .saturating_sub(micros(patience + streak + stalled));
         let (from, at) = (Time(from), written.at + Duration::from_millis(100));
         let asked: Vec<Option<Host>> = match &row.votes {
-            Some(votes) => votes.votes.iter().map(|vote| host_of(&vote.node)).collect(),
+            Some(votes) => {
+                let votes = votes.votes.iter();
+                votes.map(|vote| self.host_of(&vote.node)).collect()
+            },
             None => Vec::new(),
         };
         let passes = |host: Host| self.course.servers.passes(host, name, from, at);
@@ -410,7 +417,7 @@ impl Judge<'_> {
     }
 
     /// What a host may show of a target that is in this state for all, as if it were fresh.
-    fn allowed(&self, world: &World<Process>, host: Host, state: State) -> &'static [State] {
+    pub(super) fn allowed(&self, world: &World<Process>, host: Host, state: State) -> &'static [State] {
         let now = world.now();
         let early = Time(now.0.saturating_sub(15_000_000));
         let joined = |other: &Host| {
@@ -445,7 +452,7 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn age(
+    pub(super) fn age(
         &self,
         world: &World<Process>,
         host: Host,
@@ -468,7 +475,7 @@ impl Judge<'_> {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
-        let owner = view.owners(row.slot).next().and_then(|name| host_of(name));
+        let owner = view.owners(row.slot).next().and_then(|name| self.host_of(name));
         let written = self.ledger.written.get(name);
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner

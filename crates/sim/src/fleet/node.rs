@@ -72,6 +72,8 @@ pub enum Word {
 #[derive(Clone, Debug)]
 pub(super) struct Setup {
     pub(super) hosts: u32,
+    /// The number in the first host's name.
+    pub(super) first: u32,
     pub(super) file: Vec<Arc<Definition>>,
     pub(super) mutation: Option<Mutation>,
     /// What its wall clock is off by, in milliseconds.
@@ -101,7 +103,7 @@ impl Process {
         let wall_ms = i64::try_from(wall).expect("a wall clock") + setup.skew_ms;
         let others = (0..setup.hosts).map(Host).filter(|h| *h != boot.host);
         let cluster = ClusterConfig {
-            name: name_of(boot.host),
+            name: name_of(boot.host, setup.first),
             address: boot.address,
             zone: "".into(),
             weight: 1,
@@ -223,14 +225,15 @@ impl Process {
     }
 }
 
-/// What people call a host's node.
-pub(super) fn name_of(host: Host) -> Arc<str> {
-    format!("n{}", host.0).into()
+/// What people call a host's node, where the first has this number.
+pub(super) fn name_of(host: Host, first: u32) -> Arc<str> {
+    format!("n{}", host.0 + first).into()
 }
 
 /// The host of a node's name; `None` for the bare id of a life that nobody remembers any more.
-pub(super) fn host_of(name: &str) -> Option<Host> {
-    Some(Host(name.strip_prefix('n')?.parse().ok()?))
+pub(super) fn host_of(name: &str, first: u32) -> Option<Host> {
+    let number: u32 = name.strip_prefix('n')?.parse().ok()?;
+    number.checked_sub(first).map(Host)
 }
 
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
