@@ -6,6 +6,7 @@
 mod document;
 mod report;
 mod spans;
+mod traffic;
 mod words;
 
 use std::process::ExitCode;

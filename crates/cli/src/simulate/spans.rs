@@ -12,8 +12,14 @@ pub(super) fn given(span: Duration) -> String {
         (millis % 1_000, "ms"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
-    let text: String = parts.map(|(count, unit)| format!("{count}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text }
+    let text: String = parts
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text
+    }
 }
 
 /// A measured span to a tenth of a second: "34.5 s", "12m 05.0 s".
@@ -58,7 +64,13 @@ mod tests {
         let millis = [0, 49, 50, 34_449, 34_450, 599_949, 725_000];
         let shown = millis.map(|ms| measured(Duration::from_millis(ms)));
         let expected = [
-            "0.0 s", "0.0 s", "0.1 s", "34.4 s", "34.5 s", "599.9 s", "12m 05.0 s",
+            "0.0 s",
+            "0.0 s",
+            "0.1 s",
+            "34.4 s",
+            "34.5 s",
+            "599.9 s",
+            "12m 05.0 s",
         ];
         assert_eq!(shown, expected);
     }

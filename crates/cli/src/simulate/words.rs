@@ -51,7 +51,8 @@ pub(super) fn rehearsal(words: &Simulate) -> Result<Rehearsal, String> {
     };
     sizes(&rehearsal)?;
     for text in &words.kill {
-        let kill = kill(&rehearsal, text).map_err(|why| format!("--kill {}: {why}", plain(text)))?;
+        let kill =
+            kill(&rehearsal, text).map_err(|why| format!("--kill {}: {why}", plain(text)))?;
         rehearsal.kills.push(kill);
     }
     for text in &words.partition {
@@ -136,7 +137,9 @@ fn loss(text: &str) -> Result<u64, String> {
     let whole: u64 = whole.parse().map_err(|_| wrong())?;
     let tenth: u64 = tenth.parse().map_err(|_| wrong())?;
     let thousandths = whole.saturating_mul(10).saturating_add(tenth);
-    (thousandths <= 1_000).then_some(thousandths).ok_or_else(wrong)
+    (thousandths <= 1_000)
+        .then_some(thousandths)
+        .ok_or_else(wrong)
 }
 
 fn mutation(name: &str) -> Result<Mutation, String> {
@@ -210,7 +213,9 @@ fn hosts(rehearsal: &Rehearsal, side: &str) -> Result<Vec<Host>, String> {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (host(rehearsal, first)?, host(rehearsal, last)?);
         if last < first {
-            return Err(format!("{part} goes backwards; write the lower number first"));
+            return Err(format!(
+                "{part} goes backwards; write the lower number first"
+            ));
         }
         hosts.extend((first.0..=last.0).map(Host));
     }
@@ -310,10 +315,16 @@ pub(super) fn command(rehearsal: &Rehearsal) -> String {
         format!("--seed {}", rehearsal.seed),
     ];
     if rehearsal.loss > 0 {
-        words.push(format!("--loss {}.{}", rehearsal.loss / 10, rehearsal.loss % 10));
+        words.push(format!(
+            "--loss {}.{}",
+            rehearsal.loss / 10,
+            rehearsal.loss % 10
+        ));
     }
     for kill in &rehearsal.kills {
-        let back = kill.returns.map_or(String::new(), |back| format!("-{}", at(back)));
+        let back = kill
+            .returns
+            .map_or(String::new(), |back| format!("-{}", at(back)));
         words.push(format!("--kill {}@{}{back}", kill.host.0 + 1, at(kill.at)));
     }
     for partition in &rehearsal.partitions {
@@ -329,7 +340,9 @@ pub(super) fn command(rehearsal: &Rehearsal) -> String {
         format!("--rise {}", rehearsal.rule.rise),
         format!("--confirm {}", rehearsal.confirm),
     ]);
-    let mutation = MUTATIONS.iter().find(|(_, m)| Some(*m) == rehearsal.mutation);
+    let mutation = MUTATIONS
+        .iter()
+        .find(|(_, m)| Some(*m) == rehearsal.mutation);
     words.extend(mutation.map(|(name, _)| format!("--mutation {name}")));
     words.join(" ")
 }

@@ -107,7 +107,10 @@ impl Judge<'_> {
         self.one_status_each(world)
     }
 
-    pub(super) fn one_status_each(&mut self, world: &World<Process>) -> Result<(), (Option<Host>, Breach)> {
+    pub(super) fn one_status_each(
+        &mut self,
+        world: &World<Process>,
+    ) -> Result<(), (Option<Host>, Breach)> {
         let now = world.now();
         let siblings: usize = world.nodes().map(|(_, node)| node.node().siblings()).sum();
         if siblings == 0 {

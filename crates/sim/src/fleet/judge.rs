@@ -197,7 +197,9 @@ impl Judge<'_> {
         let row = row.filter(|row| row.status.transition == transition.number);
         let votes = row.and_then(|row| row.votes.as_ref());
         let owner = votes.and_then(|votes| votes.votes.first());
-        let by = owner.and_then(|vote| self.host_of(&vote.node)).unwrap_or(host);
+        let by = owner
+            .and_then(|vote| self.host_of(&vote.node))
+            .unwrap_or(host);
         let clock = transition.at.0 - i64::try_from(EPOCH_MS).expect("a wall clock");
         let at = (clock - self.course.skews[by.index()])
             .max(0)
@@ -247,7 +249,7 @@ impl Judge<'_> {
             Some(votes) => {
                 let votes = votes.votes.iter();
                 votes.map(|vote| self.host_of(&vote.node)).collect()
-            },
+            }
             None => Vec::new(),
         };
         let passes = |host: Host| self.course.servers.passes(host, name, from, at);
@@ -417,7 +419,12 @@ impl Judge<'_> {
     }
 
     /// What a host may show of a target that is in this state for all, as if it were fresh.
-    pub(super) fn allowed(&self, world: &World<Process>, host: Host, state: State) -> &'static [State] {
+    pub(super) fn allowed(
+        &self,
+        world: &World<Process>,
+        host: Host,
+        state: State,
+    ) -> &'static [State] {
         let now = world.now();
         let early = Time(now.0.saturating_sub(15_000_000));
         let joined = |other: &Host| {
@@ -475,7 +482,10 @@ impl Judge<'_> {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
-        let owner = view.owners(row.slot).next().and_then(|name| self.host_of(name));
+        let owner = view
+            .owners(row.slot)
+            .next()
+            .and_then(|name| self.host_of(name));
         let written = self.ledger.written.get(name);
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner

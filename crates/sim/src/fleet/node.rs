@@ -236,6 +236,9 @@ pub(super) fn host_of(name: &str, first: u32) -> Option<Host> {
     number.checked_sub(first).map(Host)
 }
 
+/// What this world's seal adds to a packet: a checksum.
+pub(super) const SEAL: u64 = 8;
+
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let sum = hash64(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());

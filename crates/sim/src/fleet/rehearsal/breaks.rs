@@ -36,7 +36,9 @@ impl Breaks {
         }
         // What a judge says begins with the target, where it is about one.
         let first = how.split([' ', ':']).next().unwrap_or_default();
-        let is_target = first.strip_prefix('t').is_some_and(|n| n.parse::<u32>().is_ok());
+        let is_target = first
+            .strip_prefix('t')
+            .is_some_and(|n| n.parse::<u32>().is_ok());
         self.all.push(Breach {
             promise,
             at,

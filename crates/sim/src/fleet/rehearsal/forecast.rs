@@ -110,9 +110,9 @@ pub struct Share {
     pub checks: u64,
     /// Probes that others asked it for.
     pub opinions: u64,
-    /// What it sent.
+    /// What it sent: what packets say, without seal or headers.
     pub sent: Bytes,
-    /// What reached it.
+    /// What reached it; likewise.
     pub received: Bytes,
 }
 

@@ -19,7 +19,7 @@ use crate::cluster::{Bytes, DiskAfter, Fault, Happened, Host, Step, World};
 use crate::fleet::course::Course;
 use crate::fleet::judge::{self, Figures, Judge};
 use crate::fleet::ledger::Ledger;
-use crate::fleet::node::{Call, Process, Setup, Word, name_of};
+use crate::fleet::node::{Call, Process, SEAL, Setup, Word, name_of};
 use crate::fleet::promises::Promise;
 use crate::fleet::run::{RESTLESS, TRY_AGAIN};
 use crate::fleet::trouble::Trouble;
@@ -237,8 +237,8 @@ impl<'a> Stage<'a> {
         let (number, at) = (event.transition.number, event.transition.at.0);
         let key = (Arc::clone(&event.target), number, at);
         let is_news = !self.judge.ledger.seen.contains(&key);
-        let is_unconfirmed = event.transition.to == State::Unknown
-            && event.transition.reason == Reason::Unconfirmed;
+        let is_unconfirmed =
+            event.transition.to == State::Unknown && event.transition.reason == Reason::Unconfirmed;
         self.unconfirmed += u64::from(is_news && is_unconfirmed);
         let view = self.world.node(host).expect("it spoke").node().view();
         if let Err((promise, how)) = self.judge.event(host, event, view) {
@@ -337,7 +337,8 @@ impl<'a> Stage<'a> {
             if self.running[host.index()] {
                 share.ran += now.since(self.since[host.index()]);
             }
-            share.sent = self.world.network.sent(host);
+            share.sent = unsealed(self.world.network.sent(host));
+            share.received = unsealed(share.received);
         }
         let bounds = self.bounds();
         let interval = self.rehearsal.interval.as_micros();
@@ -372,6 +373,12 @@ impl<'a> Stage<'a> {
             steps: self.steps,
         }
     }
+}
+
+const fn unsealed(mut bytes: Bytes) -> Bytes {
+    bytes.datagram_bytes -= bytes.datagrams * SEAL;
+    bytes.stream_bytes -= bytes.streams * SEAL;
+    bytes
 }
 
 fn world(course: &Course) -> World<Process> {
