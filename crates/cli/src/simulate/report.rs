@@ -8,7 +8,7 @@ use sim::fleet::rehearsal::{Breach, Fate, Forecast, Healed, Rehearsal, Share, Sp
 
 use super::spans::{given, measured, moment, rate};
 use super::traffic::{Traffic, middle_and_most};
-use super::words::{command, sides};
+use super::words::{command, percent, sides};
 use crate::table::{rows, thousands};
 
 const HEADINGS: [&str; 6] = ["HOW LONG IT TOOK", "COUNT", "MEDIAN", "P99", "MAX", "BOUND"];
@@ -36,10 +36,10 @@ pub(super) fn lines(rehearsal: &Rehearsal, forecast: &Forecast, columns: usize) 
         lines.extend(folded(&text, columns));
     }
     lines.push(String::new());
-    for text in traffic(forecast) {
-        lines.extend(folded(&text, columns));
+    if rehearsal.nodes > 1 {
+        lines.extend(folded(&traffic(forecast), columns));
+        lines.push(String::new());
     }
-    lines.push(String::new());
     lines.extend(verdict(rehearsal, forecast, columns));
     lines
 }
@@ -48,7 +48,7 @@ pub(super) fn lines(rehearsal: &Rehearsal, forecast: &Forecast, columns: usize) 
 fn what(rehearsal: &Rehearsal) -> String {
     let lost = match rehearsal.loss {
         0 => String::new(),
-        loss => format!(", {}.{} % of datagrams lost", loss / 10, loss % 10),
+        loss => format!(", {} % of datagrams lost", percent(loss)),
     };
     format!(
         "{}, {} for {}, seed {}{lost}. Each target is checked every {}, timeout {}, fall {}, rise {}, \
@@ -133,11 +133,11 @@ fn row(what: &str, spread: Spread, bound: Duration) -> [String; 6] {
 
 fn counts(rehearsal: &Rehearsal, forecast: &Forecast) -> Vec<String> {
     let mut texts = vec![format!(
-        "False alarms: {}. Outages missed: {}. Down was written {}, unknown for lack of votes {}.",
+        "False alarms: {}. Outages missed: {}. Written down: {}, unknown for lack of votes: {}.",
         thousands(forecast.false_alarms as usize),
         thousands(forecast.missed as usize),
-        times(forecast.downs),
-        times(forecast.unconfirmed),
+        thousands(forecast.downs as usize),
+        thousands(forecast.unconfirmed as usize),
     )];
     if forecast.unseen > 0 {
         texts.push(format!(
@@ -159,7 +159,7 @@ fn counts(rehearsal: &Rehearsal, forecast: &Forecast) -> Vec<String> {
     if let Some(gap) = forecast.gap {
         let until = moment(gap.until.since(Time::ZERO));
         texts.push(format!(
-            "The longest gap was t{}'s, up to {until}.",
+            "The longest gap was t{}'s, up to {until}; first checks come early and are not counted.",
             gap.target
         ));
     }
@@ -226,7 +226,7 @@ fn parted(healed: &Healed) -> String {
     )
 }
 
-fn traffic(forecast: &Forecast) -> Vec<String> {
+fn traffic(forecast: &Forecast) -> String {
     let of = |traffic: fn(&Share) -> u64| {
         let shares = forecast.shares.iter();
         let ran = shares.filter(|share| !share.ran.is_zero());
@@ -239,9 +239,9 @@ fn traffic(forecast: &Forecast) -> Vec<String> {
     let received = of(|share| Traffic::received(share).bytes_per_second);
     let datagrams = of(|share| Traffic::sent(share).tenths_of_datagrams_per_second);
     let (Some(sent), Some(received), Some(datagrams)) = (sent, received, datagrams) else {
-        return Vec::new();
+        return "Nothing was sent.".to_owned();
     };
-    vec![format!(
+    format!(
         "A node sent {} (median), {} at most (n{}); received {}, {} at most (n{}); {}.{} datagrams \
          a second. Counted with seals, UDP and IPv4 headers; probes are not counted.",
         rate(sent.0),
@@ -252,7 +252,7 @@ fn traffic(forecast: &Forecast) -> Vec<String> {
         received.2,
         datagrams.0 / 10,
         datagrams.0 % 10,
-    )]
+    )
 }
 
 fn verdict(rehearsal: &Rehearsal, forecast: &Forecast, columns: usize) -> Vec<String> {
@@ -297,14 +297,6 @@ const fn promise(promise: Promise) -> &'static str {
 fn counted(count: u64, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {what}{plural}", thousands(count as usize))
-}
-
-fn times(count: u64) -> String {
-    match count {
-        0 => "never".to_owned(),
-        1 => "once".to_owned(),
-        count => format!("{} times", thousands(count as usize)),
-    }
 }
 
 /// Lines of words, none longer than `columns`, if no word is; what follows the first is indented

@@ -294,14 +294,33 @@ fn in_order(rehearsal: &mut Rehearsal) -> Result<(), String> {
     Ok(())
 }
 
-/// Sides as people write them: "n1,n2 / n3,n4,n5".
+/// Sides as people write them: "n1,n2 / n3-n5".
 pub(super) fn sides(sides: &[Vec<Host>], between: &str) -> String {
-    let side = |side: &Vec<Host>| {
-        let names: Vec<String> = side.iter().map(|host| format!("n{}", host.0 + 1)).collect();
-        names.join(",")
-    };
-    let sides: Vec<String> = sides.iter().map(side).collect();
+    let sides: Vec<String> = sides.iter().map(|one| side(one)).collect();
     sides.join(between)
+}
+
+/// Three and more in a row are written as from and to.
+fn side(hosts: &[Host]) -> String {
+    let mut numbers: Vec<u32> = hosts.iter().map(|host| host.0 + 1).collect();
+    numbers.sort_unstable();
+    let runs = numbers.chunk_by(|a, b| a + 1 == *b).map(|run| match run {
+        [first, _, .., last] => format!("n{first}-n{last}"),
+        few => {
+            let few: Vec<String> = few.iter().map(|number| format!("n{number}")).collect();
+            few.join(",")
+        }
+    });
+    let runs: Vec<String> = runs.collect();
+    runs.join(",")
+}
+
+/// Thousandths as a percentage: "5", "2.5".
+pub(super) fn percent(thousandths: u64) -> String {
+    match thousandths % 10 {
+        0 => (thousandths / 10).to_string(),
+        tenth => format!("{}.{tenth}", thousandths / 10),
+    }
 }
 
 /// A command that does the same again.
@@ -315,11 +334,7 @@ pub(super) fn command(rehearsal: &Rehearsal) -> String {
         format!("--seed {}", rehearsal.seed),
     ];
     if rehearsal.loss > 0 {
-        words.push(format!(
-            "--loss {}.{}",
-            rehearsal.loss / 10,
-            rehearsal.loss % 10
-        ));
+        words.push(format!("--loss {}", percent(rehearsal.loss)));
     }
     for kill in &rehearsal.kills {
         let back = kill

@@ -216,7 +216,10 @@ impl Node {
         hot.ticket.0 = hot.ticket.0.wrapping_add(1);
         hot.in_flight = false;
         hot.owed = false;
-        self.outputs.push_back(Output::Undefine(slot));
+        // A probe for another node is still under way: its end takes the definition away.
+        if !self.is_probed_for_others(slot) {
+            self.outputs.push_back(Output::Undefine(slot));
+        }
     }
 
     /// What only an owner keeps of a target is dropped.

@@ -67,6 +67,16 @@ impl Judge<'_> {
         node::host_of(name, self.course.first)
     }
 
+    fn name(&self, host: Host) -> Arc<str> {
+        node::name_of(host, self.course.first)
+    }
+
+    fn names(&self, hosts: &[Option<Host>]) -> String {
+        let name = |host: &Option<Host>| host.map_or("somebody gone".into(), |h| self.name(h));
+        let names: Vec<Arc<str>> = hosts.iter().map(name).collect();
+        names.join(", ")
+    }
+
     /// What the answers of two nodes may be apart, or a check's time be told wrong by.
     fn slack(&self, from: Time, now: Time) -> Option<Duration> {
         let early = Time(from.0.saturating_sub(5_000_000));
@@ -263,8 +273,9 @@ impl Judge<'_> {
         };
         if failing * 2 <= seats {
             let how = format!(
-                "{name} was written down by {} at {at}: of {seats} asked, {failing} can have seen it fail; asked {asked:?}",
-                written.by.0
+                "{name} was written down by {} at {at}: of {seats} asked, {failing} can have seen it fail; asked {}",
+                self.name(written.by),
+                self.names(&asked)
             );
             return Err((Promise::NoFalseAlarm, how));
         }
@@ -293,7 +304,8 @@ impl Judge<'_> {
         if heard * 2 <= self.course.plan.hosts as usize {
             let how = format!(
                 "{name} was written down by {}, who can have heard {heard} of {}",
-                written.by.0, self.course.plan.hosts
+                self.name(written.by),
+                self.course.plan.hosts
             );
             return Err((Promise::NoFalseAlarm, how));
         }

@@ -78,6 +78,9 @@ pub(super) struct Setup {
     pub(super) mutation: Option<Mutation>,
     /// What its wall clock is off by, in milliseconds.
     pub(super) skew_ms: i64,
+    /// Something keeps its wall clock right while its own clock drifts, as machines in a fleet have
+    /// it: over many minutes a drift would be more than a beat may be off.
+    pub(super) keeps_time: bool,
 }
 
 /// A ticket from here on belongs to an opinion.
@@ -91,6 +94,8 @@ pub struct Process {
     node: Node,
     life: u64,
     wall_ms: i64,
+    /// By how many millionths its own clock is faster than its wall clock.
+    drift: i64,
     clock_at: Time,
     defined: BTreeMap<Slot, Arc<Definition>>,
     flights: BTreeMap<(Slot, Ticket), (Time, Duration)>,
@@ -123,6 +128,7 @@ impl Process {
             node,
             life: boot.life,
             wall_ms,
+            drift: if setup.keeps_time { boot.drift } else { 0 },
             clock_at: boot.now,
             defined: BTreeMap::new(),
             flights: BTreeMap::new(),
@@ -152,7 +158,8 @@ impl Process {
 
     fn tell_clock(&mut self, now: Time) {
         self.clock_at = now + CLOCK_EVERY;
-        let since = i64::try_from(now.0 / 1_000).expect("a span");
+        let since = i64::try_from(now.0).expect("a span");
+        let since = (since - since / 1_000_000 * self.drift) / 1_000;
         self.give(now, Input::WallClock(Wall(self.wall_ms + since)));
     }
 

@@ -121,6 +121,7 @@ impl<'a> Runner<'a> {
                 file: on_disk.borrow()[boot.host.index()].clone(),
                 mutation,
                 skew_ms: skews[boot.host.index()],
+                keeps_time: false,
             };
             Process::new(&boot, &setup)
         });

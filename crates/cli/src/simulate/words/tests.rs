@@ -40,8 +40,8 @@ fn kills_and_partitions_are_read_by_number_and_by_name_and_put_in_order() {
     assert_eq!(found, kills);
     let first = &read.partitions[0];
     assert_eq!((first.from, first.until), (at(30), at(40)));
-    assert_eq!(sides(&first.sides, "/"), "n4/n1,n2,n3,n5");
-    assert_eq!(sides(&read.partitions[1].sides, " / "), "n1,n2 / n3,n4,n5");
+    assert_eq!(sides(&first.sides, "/"), "n4/n1-n3,n5");
+    assert_eq!(sides(&read.partitions[1].sides, " / "), "n1,n2 / n3-n5");
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::Gap;
 #[derive(Debug)]
 pub(super) struct Checks {
     last: Vec<Option<Time>>,
+    /// Targets that have had a check since somebody runs: their first gap is not counted, because
+    /// the first check comes early and the beat after it may be left out.
+    had: Vec<bool>,
     counts: Vec<u64>,
     longest: Option<Gap>,
     /// Since when somebody runs; a gap before that is nobody's.
@@ -20,6 +23,7 @@ impl Checks {
     pub(super) fn new(targets: usize) -> Self {
         Self {
             last: vec![None; targets],
+            had: vec![false; targets],
             counts: vec![0; targets],
             longest: None,
             somebody: None,
@@ -35,6 +39,7 @@ impl Checks {
                 self.ran += now.since(since);
                 self.somebody = None;
                 self.last.fill(None);
+                self.had.fill(false);
             }
             _ => {}
         }
@@ -42,8 +47,10 @@ impl Checks {
 
     pub(super) fn started(&mut self, now: Time, target: usize) {
         self.counts[target] += 1;
-        let before = self.last[target].replace(now);
-        if let Some(before) = before {
+        if !std::mem::replace(&mut self.had[target], true) {
+            return;
+        }
+        if let Some(before) = self.last[target].replace(now) {
             self.gap(now, target, before);
         }
     }
@@ -102,6 +109,7 @@ mod tests {
     fn the_longest_gap_is_between_two_checks_or_up_to_the_end() {
         let mut checks = Checks::new(2);
         checks.somebody_runs(at(0), true);
+        checks.started(at(0), 0);
         checks.started(at(1), 0);
         checks.started(at(6), 0);
         checks.started(at(7), 1);
@@ -109,16 +117,18 @@ mod tests {
         checks.end(at(20));
         let longest = checks.longest().expect("there were checks");
         assert_eq!((longest.span, longest.target), (Duration::from_secs(14), 1));
-        assert_eq!((checks.total(), checks.most()), (3, Some((1, 2))));
+        assert_eq!((checks.total(), checks.most()), (4, Some((1, 3))));
     }
 
     #[test]
     fn while_nobody_runs_there_is_no_gap_and_nothing_is_due() {
         let mut checks = Checks::new(1);
         checks.somebody_runs(at(0), true);
+        checks.started(at(0), 0);
         checks.started(at(1), 0);
         checks.somebody_runs(at(2), false);
         checks.somebody_runs(at(50), true);
+        checks.started(at(50), 0);
         checks.started(at(51), 0);
         checks.end(at(52));
         let longest = checks.longest().expect("one at the end");

@@ -112,7 +112,11 @@ pub(super) fn target(rehearsal: &Rehearsal, index: u32) -> Arc<Definition> {
 
 fn faults(rehearsal: &Rehearsal) -> Vec<(Time, Fault)> {
     let mut faults = Vec::new();
-    if rehearsal.loss > 0 {
+    if rehearsal.loss >= 1_000 {
+        // Nobody ever hears anybody: that is a cut.
+        let cut = |host| Fault::Partition(vec![host], rehearsal.span + Duration::from_secs(1));
+        faults.extend(hosts(rehearsal).map(|host| (Time::ZERO, cut(host))));
+    } else if rehearsal.loss > 0 {
         let weather = Fault::Weather(Link::lossy(rehearsal.loss));
         faults.push((Time::ZERO, weather));
     }

@@ -142,7 +142,8 @@ pub struct Forecast {
     pub false_alarms: u64,
     /// Outages that some node did not show in time.
     pub missed: u64,
-    /// The longest time that a target went unchecked while somebody ran; `None` without two checks.
+    /// The longest time that a target went unchecked while somebody ran, its first check aside;
+    /// `None` without three checks.
     pub gap: Option<Gap>,
     /// Checks started, opinions not counted.
     pub checks: u64,

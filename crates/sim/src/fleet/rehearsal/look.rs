@@ -95,7 +95,7 @@ impl Stage<'_> {
             }
         }
         let runs = self.running.iter().filter(|runs| **runs).count();
-        self.was_lonely |= runs > 0 && runs * 2 <= self.running.len();
+        self.was_lonely |= now > Time::ZERO && runs > 0 && runs * 2 <= self.running.len();
         if runs == 0 {
             self.look.known.fill(false);
             self.judge.ledger.targets.clear();
@@ -123,7 +123,14 @@ impl Stage<'_> {
             let from = watched.checked.map_or(known, |at| at.max(known));
             let gap = now.since(from);
             let target = index_of(name);
-            if gap > detection + self.rehearsal.interval
+            // The first check comes early, and the beat after it may be left out.
+            let is_first = from < watched.since + self.rehearsal.interval;
+            let more = if is_first {
+                self.rehearsal.interval / 2
+            } else {
+                Duration::ZERO
+            };
+            if gap > detection + self.rehearsal.interval + more
                 && self.look.unchecked[target].replace(from) != Some(from)
             {
                 let how = format!("{name} has not been checked since {from}, for {gap:?}");
@@ -258,7 +265,9 @@ impl Stage<'_> {
     pub(super) fn at_end(&mut self) {
         let now = self.world.now();
         let span = super::course::detection_bound(self.rehearsal) + self.judge.detection(now);
-        if self.is_quiet_for(now, span)
+        // Without a majority nothing is written down, and an outage is told as unknown.
+        if !self.was_lonely
+            && self.is_quiet_for(now, span)
             && let Err((promise, how)) = self.judge.plain_order(&self.world)
         {
             self.breaks.add(now, None, promise, how);

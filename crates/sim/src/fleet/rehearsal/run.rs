@@ -27,6 +27,9 @@ use crate::fleet::trouble::Trouble;
 /// How often a host's ages are looked at, and how many of them.
 const AGES_EVERY: Duration = Duration::from_millis(300);
 const AGES: usize = 64;
+/// A target is new for an interval and so long: its first check comes when a node has found its
+/// place among the others, and not at the target's beat.
+const NEW: Duration = Duration::from_secs(10);
 
 /// A run on its way.
 pub(super) struct Stage<'a> {
@@ -228,9 +231,18 @@ impl<'a> Stage<'a> {
         self.fates.started(now, host, target);
         let view = self.world.node(host).expect("it spoke").node().view();
         let shown = view.get(&definition.name);
-        if let Err((promise, how)) = self.judge.started(now, host, definition, shown) {
+        let broken = self.judge.started(now, host, definition, shown);
+        if let Err((promise, how)) = broken
+            && !self.is_new(now, &definition.name)
+        {
             self.breaks.add(now, Some(host), promise, how);
         }
+    }
+
+    /// Whether a target's first check is not long ago.
+    fn is_new(&self, now: Time, name: &str) -> bool {
+        let watched = self.judge.ledger.targets.get(name);
+        watched.is_none_or(|watched| now < watched.since + self.rehearsal.interval + NEW)
     }
 
     fn changed(&mut self, now: Time, host: Host, event: &Event) {
@@ -392,6 +404,7 @@ fn world(course: &Course) -> World<Process> {
             file: file.clone(),
             mutation,
             skew_ms: skews[boot.host.index()],
+            keeps_time: true,
         };
         Process::new(&boot, &setup)
     })

@@ -132,6 +132,34 @@ fn fleets_at_the_edge_are_rehearsed_like_any_other() {
     }
 }
 
+/// Seen to panic while giving a target away took its definition from a probe for another node.
+#[test]
+fn a_probe_for_another_node_outlasts_the_own_duty() {
+    for seed in 0..30 {
+        let rehearsal = Rehearsal {
+            nodes: 5,
+            targets: 20,
+            span: Duration::from_mins(6),
+            interval: Duration::from_secs(20),
+            timeout: Duration::from_secs(20),
+            confirm: 3,
+            rule: Rule {
+                fall: 1,
+                of: 1,
+                rise: 1,
+            },
+            outages: Some(20),
+            partitions: vec![Partition {
+                sides: vec![vec![Host(0), Host(2)], vec![Host(1), Host(3), Host(4)]],
+                from: at(87),
+                until: at(164),
+            }],
+            ..small(seed)
+        };
+        assert_eq!(rehearse(&rehearsal).broken, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn a_run_too_short_for_an_outage_has_none() {
     let rehearsal = Rehearsal {
