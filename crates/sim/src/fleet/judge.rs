@@ -26,6 +26,8 @@ pub(super) const LONELY_DETECTION: Duration = Duration::from_secs(25);
 const LATE: Duration = Duration::from_millis(180);
 /// What a start may be early by: clocks that are apart.
 const EARLY: Duration = Duration::from_millis(60);
+/// What a moment on a wall clock of whole milliseconds, put right once a second, may be behind.
+const ROUNDED: Duration = Duration::from_millis(5);
 /// How long a target is new: its first checks come when they come.
 const NEW: Duration = Duration::from_secs(4);
 /// How often a host's views are looked at for their ages.
@@ -291,7 +293,7 @@ impl Judge<'_> {
         name: &str,
         from: Time,
     ) -> Result<(), Breach> {
-        let at = written.at;
+        let at = written.at + ROUNDED;
         if self.trouble.is_rough(from, at) {
             return Ok(());
         }
