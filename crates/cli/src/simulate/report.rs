@@ -27,7 +27,8 @@ pub(super) fn lines(rehearsal: &Rehearsal, forecast: &Forecast, columns: usize) 
     let kills = forecast.kills.iter();
     happened.extend(kills.map(|fate| (fate.at, killed(fate, rehearsal))));
     let partitions = forecast.partitions.iter();
-    happened.extend(partitions.map(|healed| (healed.from, parted(healed))));
+    let equal = forecast.bounds.equal;
+    happened.extend(partitions.map(|healed| (healed.from, parted(healed, equal))));
     happened.sort();
     if !happened.is_empty() {
         lines.push(String::new());
@@ -209,7 +210,7 @@ fn killed(fate: &Fate, rehearsal: &Rehearsal) -> String {
     )
 }
 
-fn parted(healed: &Healed) -> String {
+fn parted(healed: &Healed, bound: Duration) -> String {
     let at = |time: Time| given(time.since(Time::ZERO));
     let after = |span: Option<Duration>| {
         span.map_or("not before the end".to_owned(), |span| {
@@ -217,12 +218,13 @@ fn parted(healed: &Healed) -> String {
         })
     };
     format!(
-        "{}  {} were parted until {}. Then all were together {}, and answered equally {} (bound 5.0 s).",
+        "{}  {} were parted until {}. Then all were together {}, and answered equally {} (bound {}).",
         at(healed.from),
         sides(&healed.sides, " / "),
         at(healed.until),
         after(healed.together),
         after(healed.equal),
+        measured(bound),
     )
 }
 
