@@ -33,9 +33,9 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub use address::{Address, FOUND_MAX, resolve};
 pub use callers::{CALLERS_MAX, FRAMES_MAX, STRANGERS_EACH, STRANGERS_MAX};
-pub use frame::{Frame, MESSAGE_MAX, Place, length};
+pub use frame::{Frame, MESSAGE_EXTRA, MESSAGE_MAX, Place, length};
 pub use keyring::{KEYS_MAX, Keyring, KeyringError, fresh_key};
-pub use packet::{Body, DATAGRAM_MAX, Front, PACKET_MAX, Packet};
+pub use packet::{Body, DATAGRAM_EXTRA, DATAGRAM_MAX, Front, PACKET_MAX, Packet};
 pub use reason::Reason;
 pub use seal::{Seal, VERSION};
 

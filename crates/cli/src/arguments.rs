@@ -113,6 +113,12 @@ pub(crate) enum Verb {
         /// The member's name
         member: String,
     },
+    /// Try out a fleet: the same nodes in a virtual world, measured
+    ///
+    /// Nodes are n1, n2 and so on, targets t1, t2 and so on; times count from the begin. Nothing is
+    /// sent anywhere. The same arguments give the same bytes. Exits 0 when every promise was kept,
+    /// 1 when one was broken, 2 on bad input.
+    Simulate(Simulate),
     /// Print a fresh key for a cluster, as one line of its key file
     Keygen,
     /// Print completions for a shell
@@ -220,13 +226,80 @@ pub(crate) struct Events {
     pub(crate) json: bool,
 }
 
-fn wire_version() -> impl TypedValueParser<Value = u8> {
-    clap::value_parser!(u8).range(i64::from(health::WIRE_OLDEST)..=i64::from(health::WIRE))
+/// A fleet, and what happens to it.
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) nodes: u32,
+
+    /// How many targets
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) targets: u32,
+
+    /// How long, in simulated time
+    #[arg(long = "for", value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) span: Duration,
+
+    /// What chance is drawn from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// How many of a hundred datagrams between nodes are lost; tenths are possible
+    #[arg(long, value_name = "PERCENT", default_value = "0")]
+    pub(crate) loss: String,
+
+    /// Kill a node as `kill -9` does: `2@60s`. It stays dead, unless told when it is started
+    /// again: `2@60s-90s`. May be given more than once
+    #[arg(long, value_name = "NODE@TIME[-TIME]")]
+    pub(crate) kill: Vec<String>,
+
+    /// Let nothing pass between the sides: `1,2/3-5@60s-120s`; one side alone stands against all
+    /// others. All nodes still reach all targets. May be given more than once
+    #[arg(long, value_name = "NODES[/NODES…]@TIME-TIME")]
+    pub(crate) partition: Vec<String>,
+
+    /// How many targets fail once, each for about a minute with the default interval
+    /// [default: a fifth of them, if the time suffices]
+    #[arg(long, value_name = "N")]
+    pub(crate) outages: Option<u32>,
+
+    /// How often each target is checked
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub(crate) interval: Duration,
+
+    /// How long a check may take [default: 2s, or the interval where that is shorter]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// How many failures in a row make a target down
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) fall: u16,
+
+    /// How many successes in a row bring it back
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) rise: u16,
+
+    /// How many other nodes are asked before a target is down
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub(crate) confirm: u8,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// A rule that every node breaks on purpose: shows what a broken promise looks like
+    #[arg(long, value_name = "NAME", hide = true)]
+    pub(crate) mutation: Option<String>,
 }
 
 fn states() -> impl TypedValueParser<Value = State> {
     PossibleValuesParser::new(State::ALL.map(State::name))
         .map(|name| State::from_name(&name).expect("the parser lets only names of states through"))
+}
+
+fn wire_version() -> impl TypedValueParser<Value = u8> {
+    clap::value_parser!(u8).range(i64::from(health::WIRE_OLDEST)..=i64::from(health::WIRE))
 }
 
 fn label(text: &str) -> Result<String, String> {

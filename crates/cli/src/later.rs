@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::out;
 
-const VERBS: [&str; 2] = ["simulate", "silence"];
+const VERBS: [&str; 1] = ["silence"];
 
 /// Prints why the arguments were not taken, or the help that was asked for.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {

@@ -20,6 +20,7 @@ mod out;
 mod owners;
 mod reload;
 mod run;
+mod simulate;
 mod status;
 mod table;
 
@@ -63,6 +64,7 @@ fn perform(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Verb::Drain => leave::drain(&node()?),
         Verb::Leave => leave::leave(&node()?),
         Verb::Forget { member } => leave::forget(&node()?, member),
+        Verb::Simulate(simulate) => simulate::simulate(simulate),
         Verb::Keygen => Ok(keygen::keygen()),
         Verb::Completions { shell } => Ok(manual::completions(*shell)),
         Verb::Man => manual::man(),

@@ -1,11 +1,13 @@
 //! The binary as people and programs meet it.
 
+#[path = "verbs/simulate.rs"]
+mod simulate;
 mod stage;
 
 use serde_json::{Value, json};
 use stage::{Asked, Ended, Node, Reply, json, problem, roundsman, roundsman_with};
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "run",
     "validate",
     "check",
@@ -18,11 +20,12 @@ const VERBS: [&str; 15] = [
     "drain",
     "leave",
     "forget",
+    "simulate",
     "keygen",
     "completions",
     "man",
 ];
-const LATER: [&str; 2] = ["simulate", "silence"];
+const LATER: [&str; 1] = ["silence"];
 
 fn target(name: &str, state: &str, error: Option<&str>) -> Value {
     json!({

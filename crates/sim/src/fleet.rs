@@ -12,6 +12,7 @@ mod judge;
 mod ledger;
 mod node;
 mod promises;
+pub mod rehearsal;
 mod run;
 pub mod scale;
 mod servers;

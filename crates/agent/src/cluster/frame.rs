@@ -18,6 +18,8 @@ use super::seal::{SEAL, VERSION};
 
 /// Bytes of one message at most.
 pub const MESSAGE_MAX: usize = 1 << 20;
+/// What a message on a stream adds to its content: length, kind and seal; TCP's own bytes are not counted.
+pub const MESSAGE_EXTRA: usize = 4 + 1 + SEAL;
 /// Bytes of a sealed message at most.
 pub(super) const FRAME_MAX: usize = MESSAGE_MAX + 1 + SEAL;
 /// Bytes of a sealed hello at most: all that is read of a stranger.

@@ -12,6 +12,8 @@ use super::seal::SEAL;
 pub const PACKET_MAX: usize = 1_400;
 /// Bytes in front of a message.
 const FRONT: usize = 25;
+/// What the network carries of a datagram beside its content: the front and the seal, UDP's header and IPv4's.
+pub const DATAGRAM_EXTRA: usize = SEAL + FRONT + 28;
 /// Bytes of one message that go into a datagram at most.
 pub const DATAGRAM_MAX: usize = PACKET_MAX - SEAL - FRONT;
 /// What a seal is bound to, so that no frame of a stream opens as a datagram.

@@ -228,7 +228,7 @@ impl Node {
         hot.ticket.0 = hot.ticket.0.wrapping_add(1);
         hot.in_flight = false;
         hot.owed = false;
-        // Whoever is still asked for an opinion forgets it once that is given.
+        // A probe for another node is still under way: its end takes the definition away.
         if !self.is_probed_for_others(slot) {
             self.outputs.push_back(Output::Undefine(slot));
         }

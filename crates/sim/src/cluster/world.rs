@@ -60,6 +60,8 @@ pub struct Boot {
     pub wall_ms: u64,
     /// How much of that its wall clock is ahead of the true time, in milliseconds.
     pub skew_ms: u64,
+    /// How much faster its clock runs than the true time, in millionths.
+    pub drift: i64,
     /// Where it can be reached.
     pub address: SocketAddr,
     /// Differs from boot to boot.
@@ -522,6 +524,7 @@ impl<N: Node> World<N> {
             now: machine.local_time(now),
             wall_ms: EPOCH_MS + machine.skew_ms + now.0 / 1_000,
             skew_ms: machine.skew_ms,
+            drift: machine.drift,
             address,
             seed,
             disk: machine.disk.read(),

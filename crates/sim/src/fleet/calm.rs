@@ -14,9 +14,9 @@ use crate::cluster::{Host, World};
 use crate::target::Mood;
 
 /// How long after the last fault all nodes may still differ.
-const EQUAL_AFTER: Duration = Duration::from_secs(5);
+pub(super) const EQUAL_AFTER: Duration = Duration::from_secs(5);
 /// What is news takes so long to be everywhere.
-const SPREAD: Duration = Duration::from_millis(1_500);
+pub(super) const SPREAD: Duration = Duration::from_millis(1_500);
 
 type Shown = (State, u32, Arc<Definition>);
 
@@ -107,7 +107,10 @@ impl Judge<'_> {
         self.one_status_each(world)
     }
 
-    fn one_status_each(&mut self, world: &World<Process>) -> Result<(), (Option<Host>, Breach)> {
+    pub(super) fn one_status_each(
+        &mut self,
+        world: &World<Process>,
+    ) -> Result<(), (Option<Host>, Breach)> {
         let now = world.now();
         let siblings: usize = world.nodes().map(|(_, node)| node.node().siblings()).sum();
         if siblings == 0 {
@@ -168,7 +171,7 @@ impl Judge<'_> {
     }
 
     /// Long phases that all nodes see alike are told in their order.
-    fn plain_order(&self, world: &World<Process>) -> Result<(), Breach> {
+    pub(super) fn plain_order(&self, world: &World<Process>) -> Result<(), Breach> {
         if !self.course.servers.blocks.is_empty() || self.is_cut_or_rough() {
             return Ok(());
         }

@@ -48,6 +48,8 @@ pub struct Course {
     pub kind: Kind,
     /// The hosts, the faults and the end.
     pub plan: Plan,
+    /// The number in the first host's name; 0 in what is drawn.
+    pub first: u32,
     /// How the servers behave.
     pub servers: Servers,
     /// What every host's config file says at first.
@@ -94,6 +96,7 @@ impl Course {
         Self {
             kind,
             plan,
+            first: 0,
             servers: Servers::default(),
             file,
             skews,

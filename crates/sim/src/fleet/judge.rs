@@ -8,7 +8,7 @@ use health::{Definition, Event, Row, State, View};
 
 use super::course::Course;
 use super::ledger::{Ledger, STARTS, Written};
-use super::node::{Process, host_of};
+use super::node::{self, Process};
 use super::promises::Promise;
 use super::trouble::Trouble;
 use crate::cluster::{EPOCH_MS, Host, World};
@@ -21,11 +21,13 @@ const DETECTION: Duration = Duration::from_secs(8);
 /// The same over bad links, where who is slow is given more time.
 const ROUGH_DETECTION: Duration = Duration::from_secs(25);
 /// The same where less than a majority is left.
-const LONELY_DETECTION: Duration = Duration::from_secs(25);
+pub(super) const LONELY_DETECTION: Duration = Duration::from_secs(25);
 /// What a check may be late, clocks apart and a slewed beat included.
 const LATE: Duration = Duration::from_millis(180);
 /// What a start may be early by: clocks that are apart.
 const EARLY: Duration = Duration::from_millis(60);
+/// What a moment on a slewed wall clock of whole milliseconds may be behind.
+const ROUNDED: Duration = Duration::from_millis(100);
 /// How long a target is new: its first checks come when they come.
 const NEW: Duration = Duration::from_secs(4);
 /// How often a host's views are looked at for their ages.
@@ -59,8 +61,22 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
+    pub(super) fn hosts(&self) -> impl Iterator<Item = Host> + use<> {
         (0..self.course.plan.hosts).map(Host)
+    }
+
+    fn host_of(&self, name: &str) -> Option<Host> {
+        node::host_of(name, self.course.first)
+    }
+
+    fn name(&self, host: Host) -> Arc<str> {
+        node::name_of(host, self.course.first)
+    }
+
+    fn names(&self, hosts: &[Option<Host>]) -> String {
+        let name = |host: &Option<Host>| host.map_or("somebody gone".into(), |h| self.name(h));
+        let names: Vec<Arc<str>> = hosts.iter().map(name).collect();
+        names.join(", ")
     }
 
     /// What the answers of two nodes may be apart, or a check's time be told wrong by.
@@ -72,7 +88,7 @@ impl Judge<'_> {
         Some(Duration::from_millis(60) + self.trouble.stalled(early, now))
     }
 
-    fn detection(&self, now: Time) -> Duration {
+    pub(super) fn detection(&self, now: Time) -> Duration {
         let early = Time(now.0.saturating_sub(30_000_000));
         if self.trouble.is_rough(early, now) || self.trouble.was_one_way(early, now) {
             ROUGH_DETECTION
@@ -193,7 +209,9 @@ impl Judge<'_> {
         let row = row.filter(|row| row.status.transition == transition.number);
         let votes = row.and_then(|row| row.votes.as_ref());
         let owner = votes.and_then(|votes| votes.votes.first());
-        let by = owner.and_then(|vote| host_of(&vote.node)).unwrap_or(host);
+        let by = owner
+            .and_then(|vote| self.host_of(&vote.node))
+            .unwrap_or(host);
         let clock = transition.at.0 - i64::try_from(EPOCH_MS).expect("a wall clock");
         let at = (clock - self.course.skews[by.index()])
             .max(0)
@@ -240,7 +258,10 @@ impl Judge<'_> {
             .saturating_sub(micros(patience + streak + stalled));
         let (from, at) = (Time(from), written.at + Duration::from_millis(100));
         let asked: Vec<Option<Host>> = match &row.votes {
-            Some(votes) => votes.votes.iter().map(|vote| host_of(&vote.node)).collect(),
+            Some(votes) => {
+                let votes = votes.votes.iter();
+                votes.map(|vote| self.host_of(&vote.node)).collect()
+            }
             None => Vec::new(),
         };
         let passes = |host: Host| self.course.servers.passes(host, name, from, at);
@@ -254,8 +275,9 @@ impl Judge<'_> {
         };
         if failing * 2 <= seats {
             let how = format!(
-                "{name} was written down by {} at {at}: of {seats} asked, {failing} can have seen it fail; asked {asked:?}",
-                written.by.0
+                "{name} was written down by {} at {at}: of {seats} asked, {failing} can have seen it fail; asked {}",
+                self.name(written.by),
+                self.names(&asked)
             );
             return Err((Promise::NoFalseAlarm, how));
         }
@@ -271,8 +293,7 @@ impl Judge<'_> {
         name: &str,
         from: Time,
     ) -> Result<(), Breach> {
-        // Wall clocks are told in milliseconds, and are slewed.
-        let at = written.at + Duration::from_millis(100);
+        let at = written.at + ROUNDED;
         if self.trouble.is_rough(from, at) {
             return Ok(());
         }
@@ -285,7 +306,8 @@ impl Judge<'_> {
         if heard * 2 <= self.course.plan.hosts as usize {
             let how = format!(
                 "{name} was written down by {}, who can have heard {heard} of {}",
-                written.by.0, self.course.plan.hosts
+                self.name(written.by),
+                self.course.plan.hosts
             );
             return Err((Promise::NoFalseAlarm, how));
         }
@@ -408,7 +430,10 @@ impl Judge<'_> {
                 };
                 let shown = row.status.state;
                 // An owner that hears no majority can confirm nothing, and all show what it says.
-                let owner = view.owners(row.slot).next().and_then(|name| host_of(name));
+                let owner = view
+                    .owners(row.slot)
+                    .next()
+                    .and_then(|name| self.host_of(name));
                 let owner = owner.filter(|owner| world.is_running(*owner));
                 let is_minority =
                     is_lonely || owner.is_some_and(|owner| self.is_in_minority(world, owner));
@@ -426,7 +451,7 @@ impl Judge<'_> {
     }
 
     /// Whether a host can talk with no more than half of all, itself included.
-    fn is_in_minority(&self, world: &World<Process>, host: Host) -> bool {
+    pub(super) fn is_in_minority(&self, world: &World<Process>, host: Host) -> bool {
         let now = world.now();
         let joined = |other: &Host| {
             world.is_running(*other)
@@ -438,7 +463,7 @@ impl Judge<'_> {
     }
 
     /// What a host may show of a target that is in this state for all, as if it were fresh.
-    fn allowed(&self, now: Time, is_minority: bool, state: State) -> &'static [State] {
+    pub(super) fn allowed(&self, now: Time, is_minority: bool, state: State) -> &'static [State] {
         let early = Time(now.0.saturating_sub(15_000_000));
         let is_doubtful =
             is_minority || self.trouble.is_one_way(now) || self.trouble.is_rough(early, now);
@@ -471,7 +496,7 @@ impl Judge<'_> {
         Time(clock.max(0).unsigned_abs() * 1_000)
     }
 
-    fn age(
+    pub(super) fn age(
         &self,
         world: &World<Process>,
         host: Host,
@@ -494,7 +519,10 @@ impl Judge<'_> {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
-        let owner = view.owners(row.slot).next().and_then(|name| host_of(name));
+        let owner = view
+            .owners(row.slot)
+            .next()
+            .and_then(|name| self.host_of(name));
         let written = self.ledger.written.get(name);
         // A target that was deleted and made anew counts from the beginning again.
         let anew = self.world_time_of(row.status.since);

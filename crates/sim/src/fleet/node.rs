@@ -74,10 +74,15 @@ pub enum Word {
 pub(super) struct Setup {
     /// So many of the first hosts are known at boot.
     pub(super) contacts: u32,
+    /// The number in the first host's name.
+    pub(super) first: u32,
     pub(super) file: Vec<Arc<Definition>>,
     pub(super) mutation: Option<Mutation>,
     /// What its wall clock is off by, in milliseconds.
     pub(super) skew_ms: i64,
+    /// Something keeps its wall clock right while its own clock drifts, as machines in a fleet have
+    /// it: over many minutes a drift would be more than a beat may be off.
+    pub(super) keeps_time: bool,
 }
 
 /// A ticket from here on belongs to an opinion.
@@ -91,6 +96,8 @@ pub struct Process {
     node: Node,
     life: u64,
     wall_ms: i64,
+    /// By how many millionths its own clock is faster than its wall clock.
+    drift: i64,
     clock_at: Time,
     defined: BTreeMap<Slot, Arc<Definition>>,
     flights: BTreeMap<(Slot, Ticket), (Time, Duration)>,
@@ -104,7 +111,7 @@ impl Process {
         let wall_ms = i64::try_from(wall).expect("a wall clock") + setup.skew_ms;
         let others = (0..setup.contacts).map(Host).filter(|h| *h != boot.host);
         let cluster = ClusterConfig {
-            name: name_of(boot.host),
+            name: name_of(boot.host, setup.first),
             address: boot.address,
             zone: "".into(),
             weight: 1,
@@ -130,6 +137,7 @@ impl Process {
             node,
             life: boot.life,
             wall_ms,
+            drift: if setup.keeps_time { boot.drift } else { 0 },
             clock_at: boot.now,
             defined: BTreeMap::new(),
             flights: BTreeMap::new(),
@@ -166,7 +174,8 @@ impl Process {
 
     fn tell_clock(&mut self, now: Time) {
         self.clock_at = now + CLOCK_EVERY;
-        let since = i64::try_from(now.0 / 1_000).expect("a span");
+        let since = i64::try_from(now.0).expect("a span");
+        let since = (since - since / 1_000_000 * self.drift) / 1_000;
         self.give(now, Input::WallClock(Wall(self.wall_ms + since)));
     }
 
@@ -247,15 +256,19 @@ impl Process {
     }
 }
 
-/// What people call a host's node.
-pub(super) fn name_of(host: Host) -> Arc<str> {
-    format!("n{}", host.0).into()
+/// What people call a host's node, where the first has this number.
+pub(super) fn name_of(host: Host, first: u32) -> Arc<str> {
+    format!("n{}", host.0 + first).into()
 }
 
 /// The host of a node's name; `None` for the bare id of a life that nobody remembers any more.
-pub(super) fn host_of(name: &str) -> Option<Host> {
-    Some(Host(name.strip_prefix('n')?.parse().ok()?))
+pub(super) fn host_of(name: &str, first: u32) -> Option<Host> {
+    let number: u32 = name.strip_prefix('n')?.parse().ok()?;
+    number.checked_sub(first).map(Host)
 }
+
+/// What this world's seal adds to a packet: a checksum.
+pub(super) const SEAL: u64 = 8;
 
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let sum = hash64(&bytes);

@@ -36,9 +36,9 @@ pub struct Report {
 /// How often all nodes are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// So many steps at one moment are a node that does not wait.
-const RESTLESS: u32 = 10_000;
+pub(super) const RESTLESS: u32 = 10_000;
 /// Who was refused tries again after this, as a supervisor does.
-const TRY_AGAIN: Duration = Duration::from_secs(3);
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(3);
 
 /// Lets the course happen and checks every promise after every step; `keep` is how many lines of
 /// the trace are kept.
@@ -112,13 +112,16 @@ impl<'a> Runner<'a> {
         let hosts = course.plan.hosts;
         let files = Rc::new(RefCell::new(vec![course.file.clone(); hosts as usize]));
         let (skews, mutation) = (course.skews.clone(), course.mutation);
+        let first = course.first;
         let on_disk = Rc::clone(&files);
         let mut world = World::new(course.plan.clone(), move |boot| {
             let setup = Setup {
                 contacts: hosts,
+                first,
                 file: on_disk.borrow()[boot.host.index()].clone(),
                 mutation,
                 skew_ms: skews[boot.host.index()],
+                keeps_time: false,
             };
             Process::new(&boot, &setup)
         });

@@ -137,6 +137,8 @@ impl Crowd {
         let mut world = World::new(plan, move |boot| {
             let setup = Setup {
                 contacts: CONTACTS,
+                first: 0,
+                keeps_time: false,
                 file: if share { file.clone() } else { file_of(size) },
                 mutation: None,
                 skew_ms: 0,
@@ -206,7 +208,7 @@ impl Crowd {
     pub fn kill(&mut self, host: Host) -> u32 {
         let view = self.world.node(host).map(|process| process.node().view());
         let seats = view.and_then(|view| Some(&view.fleet()?.members));
-        let name = super::node::name_of(host);
+        let name = super::node::name_of(host, 0);
         let seat = seats.and_then(|seats| seats.iter().find(|seat| seat.name == name));
         let owned = seat.map_or(0, |seat| seat.owned);
         let never = Duration::from_hours(48);

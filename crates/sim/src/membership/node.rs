@@ -295,6 +295,7 @@ mod tests {
             now: Time(0),
             wall_ms: 1_700_000_000_000,
             skew_ms: 0,
+            drift: 0,
             address: Host(host).address(0),
             seed,
             disk,
