@@ -14,6 +14,7 @@ mod input;
 mod node;
 mod outcome;
 mod pace;
+mod reach;
 mod record;
 mod schedule;
 mod staging;
@@ -41,5 +42,6 @@ pub use input::{
 };
 pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
+pub use reach::Reach;
 pub use status::{State, Status, Transition};
 pub use view::{Counts, Row, Source, View};

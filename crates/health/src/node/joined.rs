@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
 
-use super::{Node, Role};
+use super::{Mutation, Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
 use crate::definition::Definition;
 use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
@@ -68,6 +68,8 @@ pub(super) struct Joined {
     leaving: Option<Time>,
     has_left: bool,
     is_fleet_old: bool,
+    /// How much the store had seen when readers were last told.
+    growths: u64,
     fleet_at: Time,
     beat_at: Time,
     remembered: Vec<u8>,
@@ -102,6 +104,7 @@ impl Joined {
             leaving: None,
             has_left: false,
             is_fleet_old: true,
+            growths: 0,
             fleet_at: Time::ZERO,
             beat_at: Time::ZERO,
             remembered: Vec::new(),
@@ -144,7 +147,24 @@ impl Joined {
         &mut self.owned[slot.index()]
     }
 
-    fn fleet(&mut self) -> Fleet {
+    /// What is in this node's rows, or will be with the view that this goes into: writes that
+    /// have come and are not on disk are not yet.
+    fn seen(&self, mutation: Option<Mutation>) -> store::Vector {
+        let store = &self.cluster.store;
+        match mutation {
+            Some(Mutation::SeenBeforeShown) => store.vector(),
+            Some(Mutation::TokenSkipsGaps) => {
+                let mut vector = store.claimed();
+                for (_, seen) in &mut vector.seen {
+                    *seen = store::Seen::up_to(seen.last());
+                }
+                vector
+            }
+            _ => store.claimed(),
+        }
+    }
+
+    fn fleet(&mut self, mutation: Option<Mutation>) -> Fleet {
         let seats: Vec<Seat> = self.cluster.seats();
         let held: Vec<_> = self
             .cluster
@@ -169,7 +189,7 @@ impl Joined {
             is_ready: self.cluster.is_ready(),
             names: Arc::clone(&self.names),
             promised,
-            seen: self.cluster.store.vector(),
+            seen: self.seen(mutation),
             version: self.cluster.store.version().unwrap_or_default(),
         }
     }
@@ -344,10 +364,13 @@ impl Node {
     pub(super) fn seal_together(&mut self) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("only a joined node comes here");
+        // Also writes that change nothing, because later ones came first, are waited for.
+        let growths = joined.cluster.store.growths();
+        joined.is_fleet_old |= std::mem::replace(&mut joined.growths, growths) != growths;
         if joined.is_fleet_old && (now >= joined.fleet_at || self.staging.open.is_awaited()) {
             joined.is_fleet_old = false;
             joined.fleet_at = now + FLEET_EVERY;
-            self.staging.open.fleet = Some(Arc::new(joined.fleet()));
+            self.staging.open.fleet = Some(Arc::new(joined.fleet(self.config.mutation)));
         }
         let version = joined.cluster.store.version().unwrap_or_default();
         if let Some(persist) = self.staging.seal(version) {

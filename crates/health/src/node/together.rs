@@ -10,6 +10,7 @@ use crate::cluster::ClusterConfig;
 use crate::definition::Definition;
 use crate::input::Write;
 use crate::outcome::Phase;
+use crate::reach::Reach;
 use crate::testing::definition;
 use crate::view::Source;
 use base::{NodeId, Wall, Way};
@@ -439,8 +440,8 @@ fn a_target_made_on_one_node_is_checked_and_seen_on_all_and_gone_when_deleted_an
     };
     for at in 0..3 {
         assert_eq!(world.state(at, "new").0, State::Up);
-        let fleet = world.node(at).view().fleet().unwrap();
-        assert!(fleet.has_seen(version), "n{at}");
+        let reach = world.node(at).view().reach(version);
+        assert_eq!(reach, Reach::Shown, "n{at}");
     }
     world.everybody_sees("new", REFUSED);
     world.run(6);

@@ -12,6 +12,7 @@ use super::judge::{Breach, Figures, Judge};
 use super::ledger::Ledger;
 use super::node::{Call, Process, Setup, Word};
 use super::promises::{Broken, Promise};
+use super::readers::Readers;
 use super::trouble::Trouble;
 use crate::cluster::{self, DiskAfter, Fault, Happened, Host, Step, World};
 use crate::trace::Trace;
@@ -93,6 +94,7 @@ struct Runner<'a> {
     course: &'a Course,
     world: World<Process>,
     judge: Judge<'a>,
+    readers: Readers,
     /// Each host's config file.
     files: Rc<RefCell<Vec<Vec<Arc<Definition>>>>>,
     trace: Trace,
@@ -143,6 +145,7 @@ impl<'a> Runner<'a> {
                 figures: Figures::default(),
                 wiped: wiped.collect(),
             },
+            readers: Readers::new(&course.reads),
             files,
             trace: Trace::new(keep),
             rng: Rng::new(course.plan.seed ^ 0x5e12),
@@ -173,6 +176,10 @@ impl<'a> Runner<'a> {
             if let Err(breach) = self.judge(step) {
                 return self.over(host, breach);
             }
+            let read = self.readers.look(&self.world, host, &self.judge.ledger);
+            if let Err((host, breach)) = read {
+                return self.over(Some(host), breach);
+            }
             if self.world.now() >= self.look_at {
                 self.look_at = self.world.now() + LOOK_EVERY;
                 if let Err((host, breach)) = self.look() {
@@ -181,7 +188,9 @@ impl<'a> Runner<'a> {
             }
         }
         let is_settled = self.world.now().since(self.calm) > Duration::from_secs(8);
-        match self.judge.at_end(&self.world) {
+        let (ledger, lost) = (&self.judge.ledger, &self.judge.wiped);
+        let tokens = self.readers.at_end(&self.world, ledger, lost);
+        match self.judge.at_end(&self.world).and(tokens) {
             Err(breach) if is_settled => self.over(None, breach),
             _ => self.ended(None),
         }
@@ -215,7 +224,11 @@ impl<'a> Runner<'a> {
             bytes: hosts
                 .map(|host| self.world.network.sent(host).total())
                 .sum(),
-            figures: self.judge.figures,
+            figures: Figures {
+                reads: self.readers.shown,
+                reads_in_vain: self.readers.in_vain,
+                ..self.judge.figures
+            },
         }
     }
 
@@ -329,6 +342,7 @@ impl<'a> Runner<'a> {
                 if let Some(op) = self.judge.ledger.ops.get_mut(&request.0) {
                     op.answer = Some(answer);
                 }
+                self.readers.answered(now, request, answer);
                 Ok(())
             }
             Word::Notice(_) => Ok(()),
