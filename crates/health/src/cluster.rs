@@ -34,10 +34,11 @@ pub(crate) use packet::{Ask, Mark, Section, Streak, Word};
 pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
-pub use votes::Vote;
 pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
+pub use votes::{Vote, votes_in_words};
 
 use crate::fleet::Seat;
+use crate::outcome::Finding;
 use packet::{PacketError, ROOM, pack, unpack};
 use peers::Peers;
 
@@ -127,6 +128,81 @@ pub enum Notice {
     Adopted {
         /// The cluster's.
         revision: u64,
+    },
+    /// Its owner sees a target fail, and asks others.
+    Asked {
+        /// The target.
+        target: Arc<str>,
+        /// Counts this node's questions.
+        case: u64,
+        /// Who is asked.
+        of: Vec<Arc<str>>,
+    },
+    /// This node was asked what it sees of a target, and said this.
+    Opinion {
+        /// The target.
+        target: Arc<str>,
+        /// As the owner counts its questions.
+        case: u64,
+        /// The owner.
+        to: Arc<str>,
+        /// What it sees.
+        finding: Finding,
+    },
+    /// What came of a question.
+    Ruled {
+        /// The target.
+        target: Arc<str>,
+        /// Which question.
+        case: u64,
+        /// Down, unconfirmed or outvoted.
+        ruling: &'static str,
+        /// Who said what.
+        votes: Vec<Vote>,
+    },
+    /// Owners that did not know of each other had written statuses side by side; now there is one.
+    Collapsed {
+        /// The target.
+        target: Arc<str>,
+    },
+    /// Targets went from one node to another within a second.
+    Moved {
+        /// To this node, or from it.
+        is_taken: bool,
+        /// The other node.
+        other: Arc<str>,
+        /// Why they left their owner.
+        why: &'static str,
+        /// How many.
+        count: usize,
+        /// The first few of them.
+        first: Vec<Arc<str>>,
+    },
+    /// An owner's promise for its targets of an interval is late, or in time again: what is shown of
+    /// them is stale, or fresh again.
+    Promise {
+        /// Whose.
+        owner: Arc<str>,
+        /// Which targets.
+        interval: Duration,
+        /// How old it is.
+        age: Duration,
+        /// Late, or in time again.
+        is_late: bool,
+    },
+    /// What this node promises of its own targets of an interval, each second.
+    Promised {
+        /// Which targets.
+        interval: Duration,
+        /// How long ago the last of them was checked.
+        age: Duration,
+        /// How many are left out.
+        except: usize,
+    },
+    /// So many notices were left out in a second, because there were too many.
+    Untold {
+        /// How many.
+        count: u32,
     },
 }
 

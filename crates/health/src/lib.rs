@@ -29,7 +29,7 @@ pub mod owners {
     pub use ownership::{Member, Standing, WEIGHT_MAX, order};
 }
 
-pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE};
+pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE, votes_in_words};
 pub use definition::{
     Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
     HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,

@@ -9,6 +9,7 @@ mod catalog;
 mod confirm;
 mod joined;
 mod ownership;
+mod story;
 mod targets;
 
 use std::collections::{BTreeMap, VecDeque};

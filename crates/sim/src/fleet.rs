@@ -15,6 +15,7 @@ mod promises;
 mod readers;
 mod run;
 mod servers;
+mod story;
 mod trouble;
 
 pub use course::{Course, Kind};
@@ -22,6 +23,7 @@ pub use judge::Figures;
 pub use node::{Call, Process, Word};
 pub use promises::{Broken, Promise};
 pub use readers::Read;
-pub use run::{Report, cut_down, run};
+pub use run::{Report, cut_down, run, tell};
 pub use servers::{Block, Servers};
+pub use story::{Line, Wrong, first_wrong};
 pub use trouble::Trouble;

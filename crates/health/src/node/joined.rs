@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
 
+use super::story::Untold;
 use super::{Mutation, Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
 use crate::definition::Definition;
@@ -74,6 +75,8 @@ pub(super) struct Joined {
     beat_at: Time,
     remembered: Vec<u8>,
     last_turn: Time,
+    /// What people have not been told yet.
+    pub(super) untold: Untold,
 }
 
 impl Joined {
@@ -109,6 +112,7 @@ impl Joined {
             beat_at: Time::ZERO,
             remembered: Vec::new(),
             last_turn: Time::ZERO,
+            untold: Untold::default(),
         }
     }
 
@@ -386,6 +390,7 @@ impl Node {
         let now = self.now;
         self.leave_the_hanging_behind();
         self.promise();
+        self.tell_the_second();
         self.yield_no_longer();
         self.sweep_statuses();
         let joined = self.joined.as_mut().expect("only a joined node comes here");

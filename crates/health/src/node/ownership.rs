@@ -44,6 +44,7 @@ impl Node {
             .owners
             .push((slot, Owned { three, epoch }));
         if is_live {
+            self.note_move(change);
             self.take_or_give(slot);
         }
     }

@@ -48,6 +48,8 @@ pub(super) struct Readers {
     waiting: Vec<Waiting>,
     /// Tokens by put, for the end.
     tokens: BTreeMap<u64, Version>,
+    /// Who was answered with this step, which put, and how.
+    ended: Vec<(Host, u64, &'static str)>,
     /// Readers that were shown what they asked for.
     pub(super) shown: u64,
     /// Readers whose patience was over.
@@ -74,6 +76,11 @@ impl Readers {
             let at = now + read.after;
             self.due.insert((at, self.count), (*read, token));
         }
+    }
+
+    /// Who was answered since the last question.
+    pub(super) fn ended(&mut self) -> Vec<(Host, u64, &'static str)> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Something has happened, maybe on this host: whoever can be answered is, and whoever's time
@@ -106,9 +113,13 @@ impl Readers {
             let may_be_new = at >= before || host == Some(asked);
             if may_be_new && world.is_running(asked) && reach(world, asked, reader.token) {
                 self.shown += 1;
+                self.ended
+                    .push((asked, reader.read.put.0, "shows a reader its put"));
                 is_not_older(world, &reader, ledger).map_err(|breach| (asked, breach))?;
             } else if now >= reader.until {
                 self.in_vain += 1;
+                let how = "tells a reader that the put was not seen";
+                self.ended.push((asked, reader.read.put.0, how));
             } else {
                 left.push(reader);
             }
