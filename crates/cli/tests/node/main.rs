@@ -8,6 +8,7 @@ mod calm;
 mod cluster;
 mod crash;
 mod quickstart;
+mod reads;
 mod server;
 mod signals;
 mod support;

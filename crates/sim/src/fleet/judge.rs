@@ -478,6 +478,7 @@ impl Judge<'_> {
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner
                 && written.number > row.status.transition
+                && !self.wiped.contains(&written.by)
                 && written.at < claimed
         });
         match missed {
