@@ -26,6 +26,7 @@ use crate::cluster::{Arrival, Keyring, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
 use crate::front::{Ask, Asks, Front, Settings};
+use crate::meters::IGNORED;
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 use crate::story;
 
@@ -289,11 +290,34 @@ impl Driver {
         meters.queue_in_flight.set(u64::from(tally.in_flight));
         meters.queue_waiting.set(tally.waiting as u64);
         meters.queue_disk.set(self.last_batch.0 - self.synced.0);
+        self.count_ignored();
         let disk = self.disk.state();
         meters.store_records.set(disk.records.get());
         meters
             .store_failing
             .set(u64::from(disk.is_failing.load(Relaxed)));
+    }
+
+    fn count_ignored(&self) {
+        let dropped = self.node.dropped();
+        let counts = [
+            dropped.too_new,
+            dropped.malformed,
+            dropped.from_myself,
+            dropped.marks,
+            dropped.members,
+            dropped.names,
+        ];
+        let reasons = IGNORED.into_iter().zip(&self.front.meters.ignored);
+        for ((reason, meter), count) in reasons.zip(counts) {
+            if meter.get() == 0 && count > 0 {
+                tracing::warn!(
+                    reason,
+                    "something that a member said was not taken; counted, and not said again"
+                );
+            }
+            meter.set(count);
+        }
     }
 
     /// Takes one message; `true` when it is the last.

@@ -39,6 +39,11 @@ pub(crate) fn say(notice: &Notice) {
             of,
             "many members vanished at once: rather a broken network than so many broken nodes"
         ),
+        Notice::CopiedDisk { name, address } => tracing::warn!(
+            name = &**name,
+            %address,
+            "the data directory was written by another node, or this one has moved: it takes an id of its own"
+        ),
         Notice::Renamed(why) => tracing::info!(why, "this node writes under another origin"),
         Notice::Revision {
             revision,

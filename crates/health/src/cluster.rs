@@ -40,7 +40,7 @@ pub use votes::{Vote, votes_in_words};
 use crate::fleet::Seat;
 use crate::outcome::Finding;
 use packet::{PacketError, ROOM, pack, unpack};
-use peers::Peers;
+use peers::{Other, Peers};
 
 /// How often marks go out and slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
@@ -112,6 +112,14 @@ pub enum Notice {
         lost: usize,
         /// Of how many.
         of: usize,
+    },
+    /// The data directory is a copy of another node's, or the node has another name or address
+    /// than when it was written: this node has an id of its own now.
+    CopiedDisk {
+        /// Under which name it was written.
+        name: Arc<str>,
+        /// At which address.
+        address: SocketAddr,
     },
     /// The store writes under another name.
     Renamed(&'static str),
@@ -217,6 +225,10 @@ pub struct Dropped {
     pub from_myself: u64,
     /// Marks of more owners and intervals than are remembered.
     pub marks: u64,
+    /// Members that were not taken in, or forgotten early, because there are too many.
+    pub members: u64,
+    /// Members that were not taken in because a living one bears their name.
+    pub names: u64,
 }
 
 /// One node among others.
@@ -479,7 +491,10 @@ impl Cluster {
 
     /// What was dropped.
     pub(crate) const fn dropped(&self) -> Dropped {
+        let counted = self.membership.counters();
         Dropped {
+            members: counted.over_bounds,
+            names: counted.names_refused,
             marks: self.marks.dropped(),
             ..self.dropped
         }
@@ -487,7 +502,11 @@ impl Cluster {
 
     /// What is remembered of the members over a restart.
     pub(crate) fn remembered(&self) -> Vec<u8> {
-        self.peers.encode(self.me, self.membership.members())
+        let home = Other {
+            name: Arc::clone(&self.name),
+            address: self.membership.me().address,
+        };
+        self.peers.encode(self.me, &home, self.membership.members())
     }
 
     /// Tells ownership something of a target.

@@ -10,7 +10,7 @@ use crate::support::{Node, free_address};
 /// Nodes of one cluster with their cluster addresses.
 pub(crate) struct Fleet {
     pub(crate) nodes: Vec<Node>,
-    addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Fleet {
@@ -60,7 +60,7 @@ fn start(at: usize, addresses: &[SocketAddr], config: &str) -> Node {
 }
 
 /// What a node says of all targets, where it is fresh: name, state, transition, owner.
-fn said(node: &Node) -> Option<Vec<Value>> {
+pub(crate) fn said(node: &Node) -> Option<Vec<Value>> {
     let list = node.get("/v1/targets?limit=1000");
     let items = list["items"].as_array()?;
     let is_fresh = items

@@ -11,5 +11,6 @@ mod quickstart;
 mod reads;
 mod server;
 mod signals;
+mod strangers;
 mod support;
 mod verdicts;

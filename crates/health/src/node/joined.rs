@@ -12,7 +12,7 @@ use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
 
 use super::story::Untold;
 use super::{Mutation, Node, Role};
-use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
+use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
 use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
@@ -206,6 +206,12 @@ impl Node {
             return false;
         };
         let known = known.unwrap_or_else(|| Known::nobody(config.fresh_id));
+        let (known, copied) = known.at_home(&config.name, config.address, config.fresh_id);
+        if let Some(home) = copied {
+            let (name, address) = (home.name, home.address);
+            let notice = Notice::CopiedDisk { name, address };
+            self.outputs.push_back(Output::Notice(notice));
+        }
         let cluster = loop {
             match Cluster::new(config, known.clone(), records.clone()) {
                 Ok(cluster) => break cluster,

@@ -329,6 +329,7 @@ fn told(notice: &Notice) -> Told {
             ("INFO", "made one of several statuses", fields)
         }
         other @ (Notice::MassLoss { .. }
+        | Notice::CopiedDisk { .. }
         | Notice::Renamed(_)
         | Notice::Revision { .. }
         | Notice::Adopted { .. }
