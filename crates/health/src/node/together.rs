@@ -564,3 +564,50 @@ fn a_target_that_its_owner_cant_probe_goes_to_the_next_in_its_order() {
     assert_ne!(world.owner_host("t5"), owner);
     assert_eq!(world.state(owner, "t5"), (State::Up, 1));
 }
+
+#[test]
+fn a_definition_that_the_store_would_refuse_is_refused_before() {
+    let mut long = Definition::clone(&target("long", 0));
+    long.labels = Box::new([("a".into(), "x".repeat(Definition::BYTES_MAX).into())]);
+    let refused = long.check();
+    assert!(matches!(refused, Err(crate::definition::DefinitionError::Bytes(n)) if n > 60 << 10));
+    long.labels = Box::new([("a".into(), "x".repeat(Definition::BYTES_MAX - 500).into())]);
+    assert_eq!(long.check(), Ok(()));
+    assert!(crate::definition::encode(&long).len() < store::VALUE_MAX);
+}
+
+#[test]
+fn people_are_told_who_was_asked_what_was_ruled_and_who_took_over() {
+    use crate::cluster::Notice;
+    let mut world = World::new(3, 6);
+    world.run(10);
+    let owner = world.owner_host("t1");
+    world.everybody_sees("t1", REFUSED);
+    world.run(6);
+    let told = |world: &World, at: usize, is: &dyn Fn(&Notice) -> bool| {
+        world.hosts[at].notices.iter().filter(|n| is(n)).count()
+    };
+    let asked = |n: &Notice| matches!(n, Notice::Asked { target, of, .. } if &**target == "t1" && of.len() == 2);
+    let ruled =
+        |n: &Notice| matches!(n, Notice::Ruled { target, ruling: "down", .. } if &**target == "t1");
+    let opined = |n: &Notice| {
+        matches!(
+            n,
+            Notice::Opinion {
+                finding: REFUSED,
+                ..
+            }
+        )
+    };
+    for at in 0..3 {
+        let times = usize::from(at == owner);
+        assert_eq!(told(&world, at, &asked), times, "n{at}");
+        assert_eq!(told(&world, at, &ruled), times, "n{at}");
+        assert_eq!(told(&world, at, &opined), 1 - times, "n{at}");
+    }
+    world.kill(owner);
+    world.run(15);
+    let took = |n: &Notice| matches!(n, Notice::Moved { is_taken: true, why: "the owner is gone", first, .. } if first.iter().any(|t| &**t == "t1"));
+    let takers = (0..3).filter(|at| told(&world, *at, &took) == 1).count();
+    assert_eq!(takers, 1);
+}
