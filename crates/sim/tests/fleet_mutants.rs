@@ -65,7 +65,7 @@ fn silence_taken_for_consent_is_a_false_alarm() {
         Mutation::SilenceAgrees,
         Kind::Cuts,
         Promise::NoFalseAlarm,
-        &["transition"],
+        &["ruled", "transition"],
     );
 }
 
@@ -75,7 +75,7 @@ fn a_streak_taken_for_a_verdict_is_a_false_alarm() {
         Mutation::StreakInventsDown,
         Kind::Still,
         Promise::NoFalseAlarm,
-        &["transition"],
+        &["ruled", "transition"],
     );
 }
 
