@@ -212,6 +212,9 @@ fn secrets_are_in_no_log_answer_or_store_file_of_any_node() {
             up("url") && up("header") && up("bearer") && node.state("gone") == "down"
         });
     }
+    // A write shows the token.
+    let made = nodes[0].put("made", "{\"tcp\":\"127.0.0.1:9\",\"paused\":true}");
+    assert_eq!(made.map(|(status, _)| status), Some(201));
     let secrets = [
         "planted-password-4712",
         "planted-header-4713",
