@@ -1,8 +1,8 @@
 //! Clocks of different machines brought in order, as far as messages tell.
 //!
-//! A question comes before its answer, and that before the ruling. Where the logs say otherwise the
-//! later node's clock is moved on by as little as will do (each step is a longest path in a graph
-//! of differences). What no message tells stays as it is.
+//! A question comes before its answer. Where the logs say otherwise the answering node's clock is
+//! moved on by as little as will do (a longest path in a graph of differences). What no message
+//! tells stays as it is: clocks that are apart by less than the way of a question are not noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -68,7 +68,6 @@ fn raise(orders: &[Order], shifts: &mut BTreeMap<Arc<str>, u64>) -> bool {
 /// What must have come before what.
 fn orders(lines: &[Line]) -> Vec<Order> {
     let mut asked: BTreeMap<Case, Vec<u64>> = BTreeMap::new();
-    let mut ruled: BTreeMap<Case, Vec<u64>> = BTreeMap::new();
     let case = |line: &Line, by: &str| {
         Some((
             Arc::from(by),
@@ -77,15 +76,11 @@ fn orders(lines: &[Line]) -> Vec<Order> {
         ))
     };
     for line in lines {
-        let place = if line.is("asks others what they see") {
-            &mut asked
-        } else if line.is("ruled") {
-            &mut ruled
-        } else {
+        if !line.is("asks others what they see") {
             continue;
-        };
+        }
         if let Some(case) = case(line, &line.node) {
-            place.entry(case).or_default().push(line.at);
+            asked.entry(case).or_default().push(line.at);
         }
     }
     let mut orders = Vec::new();
@@ -98,8 +93,6 @@ fn orders(lines: &[Line]) -> Vec<Order> {
         if let Some([at]) = asked.get(&case).map(Vec::as_slice) {
             orders.push(((Arc::clone(&case.0), *at), said.clone()));
         }
-        // Who answered too late is not heard: only one that was counted came before.
-        let _ = &ruled;
     }
     orders
 }

@@ -90,6 +90,16 @@ impl Line {
         }
     }
 
+    /// Why a target changed its state; nothing where it just answers.
+    fn because(&self) -> String {
+        let known = ["reason", "detail"].map(|key| self.text(key).unwrap_or_default());
+        let said: Vec<&str> = known.into_iter().filter(|why| !why.is_empty()).collect();
+        if said.is_empty() {
+            return String::new();
+        }
+        format!(": {}", said.join(", "))
+    }
+
     /// What it says, as a sentence of the node.
     pub(super) fn words(&self) -> String {
         let f = |key| self.plain(key);
@@ -103,12 +113,12 @@ impl Line {
             ),
             "does not answer" => format!("{} does not answer {}", f("member"), f("by")),
             "transition" => format!(
-                "{} goes from {} to {} (number {}): {}",
+                "{} goes from {} to {} (number {}){}",
                 f("name"),
                 f("from"),
                 f("to"),
                 f("number"),
-                f("reason")
+                self.because()
             ),
             "asks others what they see" => {
                 format!(
@@ -219,6 +229,9 @@ pub(super) mod tests {
         );
         assert_eq!(t.words(), "web goes from up to down (number 4): refused");
         assert!(t.concerns("web") && !t.concerns("we"));
+        let fields = ",\"name\":\"web\",\"from\":\"down\",\"to\":\"up\",\"number\":5,\"reason\":\"\",\"detail\":\"\"";
+        let up = line("n1", 0, "transition", fields).words();
+        assert_eq!(up, "web goes from down to up (number 5)");
         let moved = line("n1", 0, "took over", ",\"first\":\"web db\"");
         assert!(moved.concerns("db"));
         let other = line("n1", 0, "something", ",\"a\":1,\"b\":\"c\"");
