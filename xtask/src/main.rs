@@ -17,6 +17,7 @@ mod process;
 mod reasons;
 mod specs;
 mod test;
+mod timeline;
 mod tools;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Command {
     },
     /// The specs, checked by TLC: what must hold, and what must fail
     Specs(specs::Options),
+    /// All nodes' logs as one story; for a mutant in the simulator, its first wrong step
+    Timeline(timeline::Options),
     /// Build in release and measure
     Bench {
         /// What to measure
@@ -89,6 +92,7 @@ fn perform(command: Command) -> anyhow::Result<()> {
         Command::Specs(options) => {
             specs::run(&options).map(|checked| println!("{checked} as they must be"))
         }
+        Command::Timeline(options) => timeline::run(&options),
         Command::Bench { name, rest } => bench::run(name, &rest),
     }
 }

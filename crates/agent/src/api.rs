@@ -19,6 +19,7 @@ mod serve;
 mod target;
 mod targets;
 mod text;
+mod token;
 mod writes;
 
 use std::sync::Arc;

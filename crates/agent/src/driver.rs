@@ -19,8 +19,8 @@ use std::sync::OnceLock;
 
 use base::{Duration, Slot, Time, Way};
 use health::{
-    Answer, Batch, Definition, Diff, Doubt, Dropped, Finding, Input, Node, Notice, Outcome, Output,
-    Probed, Request, Source,
+    Answer, Batch, Definition, Diff, Doubt, Dropped, Finding, Input, Node, Outcome, Output, Probed,
+    Request, Source,
 };
 use tokio::sync::oneshot;
 
@@ -30,7 +30,9 @@ use crate::cluster::{Address, Arrival, Keyring, Reason, Transport};
 use crate::config::{self, Config, Fault};
 use crate::disk::Disk;
 use crate::front::{Ask, Asks, Front, Settings, Told};
+use crate::meters::IGNORED;
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
+use crate::story;
 
 /// How often the driver wakes for the schedule at most: later costs punctuality, sooner CPU.
 pub(crate) const TICK: Duration = Duration::from_millis(4);
@@ -342,6 +344,7 @@ impl Driver {
             meters.queue_streams_in.set(backlog.incoming as u64);
             meters.queue_streams_out.set(backlog.outgoing as u64);
         }
+        self.count_ignored();
         let disk = self.disk.state();
         meters.store_records.set(disk.records.get());
         meters
@@ -358,6 +361,30 @@ impl Driver {
             .add(dropped.too_new - before.too_new);
         lane.dropped(Reason::Malformed)
             .add(dropped.malformed - before.malformed);
+    }
+
+    fn count_ignored(&self) {
+        let dropped = self.node.dropped();
+        let counts = [
+            dropped.too_new,
+            dropped.malformed,
+            dropped.from_myself,
+            dropped.marks,
+            dropped.members,
+            dropped.names,
+            dropped.inquiries,
+            dropped.accounts,
+        ];
+        let reasons = IGNORED.into_iter().zip(&self.front.meters.ignored);
+        for ((reason, meter), count) in reasons.zip(counts) {
+            if meter.get() == 0 && count > 0 {
+                tracing::warn!(
+                    reason,
+                    "something that a member said was not taken; counted, and not said again"
+                );
+            }
+            meter.set(count);
+        }
     }
 
     /// Takes one message; `true` when it is the last.
@@ -448,7 +475,7 @@ impl Driver {
                 self.front.view.store(view);
             }
             Output::Send(to, way, bytes) => self.send(to, way, bytes),
-            Output::Notice(notice) => say(&notice),
+            Output::Notice(notice) => story::say(&notice),
             Output::Refused { name, at } => {
                 let _ = self.ending.set(Ending::Refused { name, at });
             }
@@ -457,17 +484,7 @@ impl Driver {
             }
             Output::Event(event) => {
                 self.front.meters.transitions_to(event.transition.to).add(1);
-                let transition = &event.transition;
-                tracing::info!(
-                    target: "roundsman",
-                    name = &*event.target,
-                    number = transition.number,
-                    from = transition.from.name(),
-                    to = transition.to.name(),
-                    reason = transition.reason.words(),
-                    detail = event.detail.as_deref().unwrap_or(""),
-                    "transition"
-                );
+                story::transition(&event);
                 self.front.events.push(event);
             }
             Output::Past(version, events) => {
@@ -851,58 +868,6 @@ impl Driver {
 const READER_PANICKED: &str = "reading it panicked; please report this";
 const EMPTIED: &str =
     "the file is empty; to take every target away on purpose, write `targets: []`";
-
-/// Tells people what happened among the nodes.
-fn say(notice: &Notice) {
-    match notice {
-        Notice::Accused { member, by } => {
-            tracing::debug!(member = &**member, by = &**by, "does not answer");
-        }
-        Notice::Member {
-            member,
-            state,
-            incarnation,
-        } => tracing::info!(member = &**member, state, incarnation, "member"),
-        Notice::MassLoss { lost, of } => tracing::warn!(
-            lost,
-            of,
-            "many members vanished at once: rather a broken network than so many broken nodes"
-        ),
-        Notice::Renamed(why) => tracing::info!(why, "this node writes under another origin"),
-        Notice::TooNew {
-            from,
-            version,
-            ours,
-        } => tracing::warn!(
-            %from,
-            version,
-            ours,
-            "packets of a newer wire version are refused: upgrade this node, or start the other with --wire-version {ours}"
-        ),
-        Notice::Revision {
-            revision,
-            by,
-            complete: true,
-        } => tracing::info!(
-            revision,
-            by = &**by,
-            "the config file's revision took effect"
-        ),
-        Notice::Revision {
-            revision,
-            by,
-            complete: false,
-        } => tracing::warn!(
-            revision,
-            by = &**by,
-            "the config file's revision is used as it stands: the rest of it did not come"
-        ),
-        Notice::Adopted { revision } => tracing::warn!(
-            revision,
-            "the config file is an older one than the cluster's, which was kept; reload to make it the newest"
-        ),
-    }
-}
 
 /// A fault of the whole file.
 fn blame(path: &std::path::Path, message: &str) -> Fault {

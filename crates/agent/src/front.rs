@@ -49,6 +49,8 @@ pub struct Front {
 pub struct Identity {
     /// Unique in the cluster.
     pub name: Arc<str>,
+    /// The cluster's label; empty without one.
+    pub label: Box<str>,
     /// Where it stands.
     pub zone: Arc<str>,
     /// How large its share is.

@@ -17,5 +17,6 @@ pub mod page;
 pub mod probe;
 mod run;
 pub mod secret;
+mod story;
 
 pub use run::{RunError, RunOptions, run};

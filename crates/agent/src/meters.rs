@@ -32,6 +32,20 @@ impl Meter {
     }
 }
 
+/// Why the node did not take what a member said: a newer version of the packets, none of them, its
+/// own id, marks of too many owners, too many members, a name that a living member bears, too many
+/// questions for accounts, accounts that nobody waits for.
+pub const IGNORED: [&str; 8] = [
+    "newer",
+    "unreadable",
+    "own",
+    "marks",
+    "members",
+    "names",
+    "inquiries",
+    "accounts",
+];
+
 /// All that a node counts.
 #[derive(Debug, Default)]
 pub struct Meters {
@@ -61,6 +75,8 @@ pub struct Meters {
     pub queue_streams_out: Meter,
     /// What goes over the cluster port.
     pub traffic: Arc<Traffic>,
+    /// What members said and this node did not take, in the order of [`IGNORED`].
+    pub ignored: [Meter; IGNORED.len()],
     /// Seconds since the epoch of the last reload that took effect; 0 before the first.
     pub reloaded_at: Meter,
     /// 1 after a reload that took effect, 0 after one that did not.

@@ -260,6 +260,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
 fn front(clock: Clock, config: &Config, address: SocketAddr, queue: &SyncSender<Message>) -> Front {
     let identity = Identity {
         name: Arc::clone(&config.node.name),
+        label: config.cluster.label.clone(),
         zone: Arc::clone(&config.node.zone),
         weight: config.node.weight,
         address,

@@ -40,15 +40,16 @@ pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
 pub(crate) use shares::Shares;
-pub use votes::Vote;
 pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
+pub use votes::{Vote, votes_in_words};
 pub use wire::{WIRE, WIRE_OLDEST};
 
 use crate::fleet::{Accusation, Seat};
+use crate::outcome::Finding;
 #[cfg(not(test))]
 use packet::pack;
 use packet::{PacketError, ROOM, unpack};
-use peers::Peers;
+use peers::{Other, Peers};
 use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
@@ -132,6 +133,14 @@ pub enum Notice {
         /// Of how many.
         of: usize,
     },
+    /// The data directory is a copy of another node's, or the node has another name or address
+    /// than when it was written: this node has an id of its own now.
+    CopiedDisk {
+        /// Under which name it was written.
+        name: Arc<str>,
+        /// At which address.
+        address: SocketAddr,
+    },
     /// The store writes under another name.
     Renamed(&'static str),
     /// Somebody speaks a wire version that this node does not read, and goes on doing so.
@@ -157,6 +166,81 @@ pub enum Notice {
         /// The cluster's.
         revision: u64,
     },
+    /// Its owner sees a target fail, and asks others.
+    Asked {
+        /// The target.
+        target: Arc<str>,
+        /// Counts this node's questions.
+        case: u64,
+        /// Who is asked.
+        of: Vec<Arc<str>>,
+    },
+    /// This node was asked what it sees of a target, and said this.
+    Opinion {
+        /// The target.
+        target: Arc<str>,
+        /// As the owner counts its questions.
+        case: u64,
+        /// The owner.
+        to: Arc<str>,
+        /// What it sees.
+        finding: Finding,
+    },
+    /// What came of a question.
+    Ruled {
+        /// The target.
+        target: Arc<str>,
+        /// Which question.
+        case: u64,
+        /// Down, unconfirmed or outvoted.
+        ruling: &'static str,
+        /// Who said what.
+        votes: Vec<Vote>,
+    },
+    /// Owners that did not know of each other had written statuses side by side; now there is one.
+    Collapsed {
+        /// The target.
+        target: Arc<str>,
+    },
+    /// Targets went from one node to another within a second.
+    Moved {
+        /// To this node, or from it.
+        is_taken: bool,
+        /// The other node.
+        other: Arc<str>,
+        /// Why they left their owner.
+        why: &'static str,
+        /// How many.
+        count: usize,
+        /// The first few of them.
+        first: Vec<Arc<str>>,
+    },
+    /// An owner's promise for its targets of an interval is late, or in time again: what is shown of
+    /// them is stale, or fresh again.
+    Promise {
+        /// Whose.
+        owner: Arc<str>,
+        /// Which targets.
+        interval: Duration,
+        /// How old it is.
+        age: Duration,
+        /// Late, or in time again.
+        is_late: bool,
+    },
+    /// What this node promises of its own targets of an interval, each second.
+    Promised {
+        /// Which targets.
+        interval: Duration,
+        /// How long ago the last of them was checked.
+        age: Duration,
+        /// How many are left out.
+        except: usize,
+    },
+    /// So many notices were left out in a second, because there were too many.
+    Untold {
+        /// How many.
+        count: u32,
+    },
 }
 
 /// What was dropped on its way in.
@@ -175,6 +259,10 @@ pub struct Dropped {
     pub inquiries: u64,
     /// Accounts that nobody waits for (any more), or that can't be read.
     pub accounts: u64,
+    /// Members that were not taken in, or forgotten early, because there are too many.
+    pub members: u64,
+    /// Members that were not taken in because a living one bears their name.
+    pub names: u64,
 }
 
 /// One node among others.
@@ -490,7 +578,10 @@ impl Cluster {
 
     /// What was dropped.
     pub(crate) const fn dropped(&self) -> Dropped {
+        let counted = self.membership.counters();
         Dropped {
+            members: counted.over_bounds,
+            names: counted.names_refused,
             marks: self.marks.dropped(),
             ..self.dropped
         }
@@ -498,7 +589,11 @@ impl Cluster {
 
     /// What is remembered of the members over a restart.
     pub(crate) fn remembered(&self) -> Vec<u8> {
-        self.peers.encode(self.me, self.membership.members())
+        let home = Other {
+            name: Arc::clone(&self.name),
+            address: self.membership.me().address,
+        };
+        self.peers.encode(self.me, &home, self.membership.members())
     }
 
     /// Tells ownership something of a target.

@@ -46,6 +46,9 @@ impl Definition {
     pub const NAME_MAX: usize = 200;
     /// The most labels of one target.
     pub const LABELS_MAX: usize = 64;
+    /// The most bytes of one definition as it is stored: 60 KiB, so that the cluster's store, which
+    /// takes 64 KiB, refuses none.
+    pub const BYTES_MAX: usize = 60 << 10;
 
     /// Checks what holds for every definition, wherever it comes from.
     pub fn check(&self) -> Result<(), DefinitionError> {
@@ -64,6 +67,10 @@ impl Definition {
         }
         if self.labels.len() > Self::LABELS_MAX {
             return Err(DefinitionError::Labels(self.labels.len()));
+        }
+        let bytes = encode(self).len();
+        if bytes > Self::BYTES_MAX {
+            return Err(DefinitionError::Bytes(bytes));
         }
         self.rule.check()
     }
@@ -149,6 +156,9 @@ pub enum DefinitionError {
     /// Too many labels.
     #[error("{0} labels, at most 64")]
     Labels(usize),
+    /// The definition is too long for the cluster's store.
+    #[error("the definition has {0} bytes, at most 61440; shorten its body, headers or labels")]
+    Bytes(usize),
     /// Fall or rise is zero.
     #[error("fall and rise must be at least 1")]
     ZeroCount,

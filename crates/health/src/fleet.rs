@@ -156,15 +156,6 @@ impl Fleet {
         (seen.count(), known.count())
     }
 
-    /// Whether everything up to this write is seen here.
-    #[must_use]
-    pub fn has_seen(&self, version: Version) -> bool {
-        let seen = self.seen.seen.iter().find(|(o, _)| *o == version.origin);
-        let closed = self.seen.retired.iter();
-        seen.is_some_and(|(_, seen)| seen.has(version.seq))
-            || closed.into_iter().any(|(o, _)| *o == version.origin)
-    }
-
     pub(crate) fn promise(
         &self,
         owned: Owned,

@@ -15,6 +15,7 @@ mod input;
 mod node;
 mod outcome;
 mod pace;
+mod reach;
 mod record;
 mod schedule;
 mod staging;
@@ -35,7 +36,9 @@ pub mod owners {
 }
 
 pub use account::{Account, Findings, Missing, Past};
-pub use cluster::{ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE, WIRE_OLDEST};
+pub use cluster::{
+    ClusterConfig, ClusterError, Dropped, Notice, Vote, WIRE, WIRE_OLDEST, votes_in_words,
+};
 pub use definition::{
     Auth, BodyRule, Close, Compare, Definition, DefinitionError, Expect, Family, HeaderCondition,
     HeaderRule, Http, JsonRule, Probe, Rule, SecretSource, Step, Tcp, Tls, check_name,
@@ -48,5 +51,6 @@ pub use input::{
 };
 pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
+pub use reach::Reach;
 pub use status::{State, Status, Transition};
 pub use view::{Counts, Row, Source, View};

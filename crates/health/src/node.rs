@@ -11,6 +11,7 @@ mod inquire;
 mod joined;
 mod origins;
 mod ownership;
+mod story;
 mod targets;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -74,6 +75,10 @@ pub enum Mutation {
     TakeoverWithoutPhase,
     /// A boot makes a new revision whatever the cluster has.
     BootOverrules,
+    /// Whoever has seen a later write of an origin is taken to have seen all before it.
+    TokenSkipsGaps,
+    /// What has come counts as seen before the disk has it and readers are shown it.
+    SeenBeforeShown,
 }
 
 impl Default for Config {

@@ -25,6 +25,9 @@ pub struct Config {
     /// As many dead, and as many forgotten, are remembered at most; the oldest go first.
     /// Default 4,096.
     pub max_dead: usize,
+    /// As many living members are taken in at most, this node not counted; more are refused and
+    /// counted. Default 4,096; up to 65,536.
+    pub max_members: usize,
     /// A defect put in on purpose, so that tests can show that they would find it.
     #[doc(hidden)]
     pub mutation: Mutation,
@@ -66,6 +69,7 @@ impl Config {
             probe_every: Duration::from_secs(1),
             remember_dead: Duration::from_secs(24 * 60 * 60),
             max_dead: 4_096,
+            max_members: 4_096,
             mutation: Mutation::None,
         }
     }
@@ -87,6 +91,7 @@ impl Config {
                 "512 to 65,000",
             ),
             ("max_dead", self.max_dead, 1, 65_536, "1 to 65,536"),
+            ("max_members", self.max_members, 1, 65_536, "1 to 65,536"),
         ];
         for (name, value, least, most, bounds) in bounded {
             if !(least..=most).contains(&value) {

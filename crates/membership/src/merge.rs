@@ -14,8 +14,6 @@ use crate::{Incarnation, Member, Membership, Meta, Mutation, Output, State};
 
 /// An exchange of more claims than this brings what many know already.
 const BULK: usize = 16;
-/// Living members at most; a cluster of this kind ends long before.
-const MOST_MEMBERS: usize = 65_536;
 
 /// How claims came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +106,7 @@ impl Membership {
         if record.is_living() && !self.may_bear_its_name(now, &record, joins) {
             return;
         }
-        if held.is_none() && self.table.size() >= MOST_MEMBERS {
+        if held.is_none() && self.table.size() > self.config.max_members {
             self.counters.over_bounds += 1;
             return;
         }

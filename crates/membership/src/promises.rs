@@ -447,3 +447,41 @@ fn an_incarnation_that_cannot_be_gone_past_is_not_believed() {
     world.input(2, Input::Received(address(9), base::Way::Datagram, bytes));
     assert_eq!(world.node(2).me().incarnation, Incarnation(1_000));
 }
+
+#[test]
+fn a_flood_of_names_is_bounded_and_counted_and_no_member_is_lost_to_it() {
+    let mut world = World::new(1);
+    for id in 1..=3 {
+        let mut config = Config::lan(member(id), id);
+        config.max_members = 10;
+        world.start(config);
+        world.input(id, Input::Join(vec![address(1)]));
+    }
+    world.run(Duration::from_secs(2));
+    for id in 100..1_100 {
+        let claim = crate::message::Claim::About {
+            member: member(id),
+            born: Incarnation(1),
+            accusers: Vec::new(),
+            age_s: 0,
+        };
+        let packet = crate::Packet {
+            sender: NodeId(id),
+            message: crate::message::Message::Gossip,
+            claims: vec![claim],
+        };
+        let bytes = crate::message::encode(&packet);
+        world.input(2, Input::Received(address(id), base::Way::Datagram, bytes));
+    }
+    assert_eq!(world.node(2).members().count(), 11);
+    assert_eq!(world.node(2).counters().over_bounds, 1_000 - 8);
+    // The invented ones answer nobody; those that are there stay.
+    world.run(Duration::from_secs(60));
+    for id in 1..=3 {
+        let lives = |other: u64| {
+            let found = world.node(id).members().find(|m| m.id == NodeId(other));
+            found.is_some_and(|m| m.state == State::Alive)
+        };
+        assert!((1..=3).all(lives), "{id}");
+    }
+}

@@ -85,3 +85,25 @@ fn the_same_seed_gives_the_same_trace() {
         }
     }
 }
+
+/// So many pairs of a write and a read elsewhere the landing tests make at least.
+const PAIRS: u64 = 10_000;
+
+#[test]
+fn whoever_shows_a_token_elsewhere_is_never_given_an_older_answer() {
+    let (mut pairs, mut in_vain, mut seed) = (0, 0, 0);
+    while pairs < PAIRS || seed < seeds() / 4 {
+        let course = Course::draw(Kind::Reads, seed);
+        let report = run(&course, 0);
+        assert_eq!(report.broken, None, "seed {seed}");
+        pairs += report.figures.reads + report.figures.reads_in_vain;
+        in_vain += report.figures.reads_in_vain;
+        seed += 1;
+    }
+    // Somebody was cut off now and then, and the others were answered.
+    assert!(
+        in_vain > pairs / 200 && in_vain < pairs / 4,
+        "{in_vain} of {pairs}"
+    );
+    println!("{pairs} pairs on {seed} seeds, {in_vain} ended in time-out");
+}

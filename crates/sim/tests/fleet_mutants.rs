@@ -1,13 +1,14 @@
 //! Every promise bites: a node that breaks one rule on purpose is caught, by the promise named.
 
 use health::Mutation;
-use sim::fleet::{Course, Kind, Promise, run};
+use sim::fleet::{Course, Kind, Promise, Wrong, first_wrong, run, tell};
 
 /// How many seeds a mutant may survive.
 const SEEDS: u64 = 60;
 
-/// Runs a mutant on the seeds of a kind until one breaks this promise first.
-fn is_caught(mutation: Mutation, kind: Kind, promise: Promise) {
+/// Runs a mutant on the seeds of a kind until one breaks this promise first. The first step in which
+/// its logs differ from those of a sound run must be told in these words.
+fn is_caught(mutation: Mutation, kind: Kind, promise: Promise, step: &[&str]) {
     for seed in 0..SEEDS {
         let mut course = Course::draw(kind, seed);
         assert_eq!(
@@ -18,25 +19,54 @@ fn is_caught(mutation: Mutation, kind: Kind, promise: Promise) {
         course.mutation = Some(mutation);
         let broken = run(&course, 0).broken;
         if broken.is_some_and(|broken| broken.promise == promise) {
-            return;
+            return told(&course, step);
         }
     }
     panic!("{mutation:?} survived {SEEDS} seeds of {kind:?} without breaking {promise:?}");
 }
 
+/// The logs of this run name its first wrong step in one of these words.
+fn told(broken: &Course, steps: &[&str]) {
+    let sound = Course {
+        mutation: None,
+        ..broken.clone()
+    };
+    let ((report, lines), (_, others)) = (tell(broken), tell(&sound));
+    let wrong = first_wrong(&lines, &others).expect("the runs differ");
+    let (Wrong::Did(line) | Wrong::Omitted(line)) = &wrong;
+    assert!(steps.contains(&line.message), "{wrong:?}");
+    let breach = report.broken.expect("it was caught");
+    assert!(line.at <= breach.at, "{wrong:?} after {breach}");
+}
+
 #[test]
 fn siblings_that_nobody_collapses_are_not_equal_answers() {
-    is_caught(Mutation::NoCollapse, Kind::Cuts, Promise::Equal);
+    is_caught(
+        Mutation::NoCollapse,
+        Kind::Cuts,
+        Promise::Equal,
+        &["made one of several statuses"],
+    );
 }
 
 #[test]
 fn down_without_asking_is_a_false_alarm() {
-    is_caught(Mutation::VotesIgnored, Kind::Cuts, Promise::NoFalseAlarm);
+    is_caught(
+        Mutation::VotesIgnored,
+        Kind::Cuts,
+        Promise::NoFalseAlarm,
+        &["asks others what they see"],
+    );
 }
 
 #[test]
 fn silence_taken_for_consent_is_a_false_alarm() {
-    is_caught(Mutation::SilenceAgrees, Kind::Cuts, Promise::NoFalseAlarm);
+    is_caught(
+        Mutation::SilenceAgrees,
+        Kind::Cuts,
+        Promise::NoFalseAlarm,
+        &["ruled", "transition"],
+    );
 }
 
 #[test]
@@ -45,12 +75,18 @@ fn a_streak_taken_for_a_verdict_is_a_false_alarm() {
         Mutation::StreakInventsDown,
         Kind::Still,
         Promise::NoFalseAlarm,
+        &["ruled", "transition"],
     );
 }
 
 #[test]
 fn making_up_for_a_pause_is_a_burst() {
-    is_caught(Mutation::BurstAfterPause, Kind::Crashes, Promise::NoBurst);
+    is_caught(
+        Mutation::BurstAfterPause,
+        Kind::Crashes,
+        Promise::NoBurst,
+        &["checks"],
+    );
 }
 
 #[test]
@@ -59,6 +95,7 @@ fn a_mark_over_a_pending_verdict_is_a_dishonest_age() {
         Mutation::MarkIgnoresPending,
         Kind::Still,
         Promise::HonestAge,
+        &["promises"],
     );
 }
 
@@ -68,10 +105,36 @@ fn a_takeover_in_a_beat_of_its_own_is_a_burst() {
         Mutation::TakeoverWithoutPhase,
         Kind::Crashes,
         Promise::NoBurst,
+        &["checks"],
     );
 }
 
 #[test]
 fn an_old_file_that_overrules_at_boot_brings_back_what_was_replaced() {
-    is_caught(Mutation::BootOverrules, Kind::Writes, Promise::Equal);
+    is_caught(
+        Mutation::BootOverrules,
+        Kind::Writes,
+        Promise::Equal,
+        &["notice"],
+    );
+}
+
+#[test]
+fn a_later_write_taken_for_all_before_it_is_an_older_answer() {
+    is_caught(
+        Mutation::TokenSkipsGaps,
+        Kind::Reads,
+        Promise::ReadYourWrites,
+        &["shows a reader its put"],
+    );
+}
+
+#[test]
+fn what_has_come_but_is_not_shown_yet_is_an_older_answer() {
+    is_caught(
+        Mutation::SeenBeforeShown,
+        Kind::Reads,
+        Promise::ReadYourWrites,
+        &["shows a reader its put"],
+    );
 }

@@ -172,6 +172,8 @@ pub struct Store {
     news: News,
     next_pull: Time,
     next_sweep: Time,
+    /// How often what is claimed has grown.
+    growths: u64,
     outputs: VecDeque<Output>,
     counters: Counters,
 }
@@ -209,6 +211,7 @@ impl Store {
             news: News::default(),
             next_pull: Time::ZERO,
             next_sweep: Time::ZERO,
+            growths: 0,
             outputs: VecDeque::new(),
             counters: Counters::default(),
         };
@@ -362,6 +365,13 @@ impl Store {
     #[must_use]
     pub fn claimed(&self) -> Vector {
         self.vector_of(|known| self.claim(known), |known| known.closed.as_ref())
+    }
+
+    /// How often [`Self::claimed`] has grown since the start: as long as this stays the same, so
+    /// does that.
+    #[must_use]
+    pub const fn growths(&self) -> u64 {
+        self.growths
     }
 
     /// The highest number of an origin on which something was forgotten here.

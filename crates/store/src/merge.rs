@@ -406,6 +406,7 @@ impl Store {
     pub(crate) fn persisted(&mut self, mark: Mark) {
         let mut acks = BTreeSet::new();
         while let Some((_, mut batch)) = self.at_disk.pop_front_if(|(first, _)| *first <= mark) {
+            self.growths += u64::from(!batch.learned.is_empty() || !batch.closed.is_empty());
             for &(slot, first, last) in &batch.learned {
                 self.known[usize::from(slot)].durable.add(first, last);
             }
@@ -440,6 +441,7 @@ impl Store {
             is_void,
             ..
         } = staged;
+        self.growths += 1;
         let known = &mut self.known[usize::from(slot)];
         known.seen.add(seq, seq);
         known.durable.add(seq, seq);

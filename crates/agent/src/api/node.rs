@@ -31,7 +31,7 @@ pub(super) async fn summary(
         })
         .collect();
     Ok(Json(json!({
-        "version": overview.view.version.to_string(),
+        "version": super::token::token(&desk.front, overview.view.version),
         "counts": counts(overview.view.counts()),
         "stale": overview.stale,
         "groups": groups,

@@ -5,6 +5,7 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::token::Missing;
 use crate::config::Fault;
 use crate::front::Unanswered;
 
@@ -14,6 +15,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     errors: Vec<Mistake>,
+    missing: Option<Box<Missing>>,
     /// Its name in lower case, and its value.
     header: Option<(&'static str, &'static str)>,
 }
@@ -36,6 +38,8 @@ struct Body<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Mistake],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'a Missing>,
 }
 
 impl Problem {
@@ -44,6 +48,7 @@ impl Problem {
             status,
             detail: detail.into(),
             errors: Vec::new(),
+            missing: None,
             header: None,
         }
     }
@@ -104,6 +109,14 @@ impl Problem {
         }
     }
 
+    /// The same with what was waited for in vain.
+    pub(super) fn missing(self, missing: Missing) -> Self {
+        Self {
+            missing: Some(Box::new(missing)),
+            ..self
+        }
+    }
+
     /// What went wrong, for people.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
@@ -144,6 +157,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
             errors: &self.errors,
+            missing: self.missing.as_deref(),
         };
         let text = serde_json::to_string(&body).expect("plain text and numbers serialize");
         let kind = HeaderValue::from_static("application/problem+json");

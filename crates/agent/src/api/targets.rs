@@ -5,17 +5,16 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use base::{Duration, Version};
+use base::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use health::Row;
+use health::{Reach, Row};
 use serde::Serialize;
 
 use super::target::Target;
+use super::token;
 use super::{Desk, Filter, Freshness, Problem, Query};
-use crate::events::parse_id;
 use crate::front::Front;
 
 const LIMIT: usize = 100;
@@ -75,9 +74,9 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, query: Query) -> Result<
     let overview = desk.overview(Freshness::Recent);
     let targets = view.len();
     let stale = overview.stale.min(targets);
-    let (members_seen, members_known) = view.fleet().map_or((1, 1), |f| f.seen_of_known());
+    let (members_seen, members_known) = token::members(&view);
     let list = List {
-        version: view.version.to_string(),
+        version: token::token(front, view.version),
         coverage: Coverage {
             targets,
             fresh: targets - stale,
@@ -108,32 +107,16 @@ async fn wait_for_version(front: &Front, query: &Query) -> Result<(), Problem> {
     let Some(text) = query.get("min_version") else {
         return Ok(());
     };
-    let version = parse_id(text).ok_or_else(|| {
-        Problem::bad_request(format!(
-            "'min_version' is a version as an answer gave it: ORIGIN-NUMBER, not '{text}'"
-        ))
-    })?;
+    let version = token::parse(front, text)?;
     let end = front.clock.now() + within;
-    while !has_seen(front, version) {
+    while front.view.load().reach(version) != Reach::Shown {
         let left = end.since(front.clock.now());
         if left.is_zero() {
-            let detail = format!(
-                "this node has not seen {version} within {} ms; ask another node, or again",
-                within.as_millis()
-            );
-            return Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, detail));
+            return Err(token::late(front, version, within));
         }
         tokio::time::sleep(left.min(LOOK_EVERY)).await;
     }
     Ok(())
-}
-
-fn has_seen(front: &Front, version: Version) -> bool {
-    let view = front.view.load();
-    match view.fleet() {
-        Some(fleet) => fleet.has_seen(version),
-        None => view.version.origin == version.origin && version.seq <= view.version.seq,
-    }
 }
 
 /// A span as `50ms` or `2s`.

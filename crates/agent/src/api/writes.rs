@@ -15,11 +15,14 @@ use serde_json::{Value, json};
 
 use super::target::Target;
 use super::targets::{Name, name_of};
+use super::token;
 use super::{Desk, Problem, Query, definition, encode_segment};
 use crate::front::Front;
 
 /// The longest body of a write.
 const BODY_MAX: usize = 64 << 10;
+/// The header with a deletion's version, whose answer has no body.
+const VERSION: &str = "roundsman-version";
 /// How long a client may take to send it.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
@@ -66,7 +69,7 @@ fn written(front: &Front, name: &str, version: Version) -> Value {
     let target = view
         .get(name)
         .map(|row| Target::of(front, row, front.clock.now()));
-    json!({ "version": version.to_string(), "target": target })
+    json!({ "version": token::token(front, version), "target": target })
 }
 
 /// `DELETE /v1/targets/{name}`.
@@ -75,14 +78,15 @@ pub(super) async fn delete(
     name: Name,
     query: Query,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     authorize(&desk.front, &headers)?;
     let name = name_of(name)?;
     query.allow(&[], &[])?;
     match desk.front.delete(&name).await? {
         Answer::Deleted(version) | Answer::Created(version) | Answer::Replaced(version) => {
             tracing::info!(target = name, %version, "removed through the API");
-            Ok(StatusCode::NO_CONTENT)
+            let version = token::token(&desk.front, version);
+            Ok((StatusCode::NO_CONTENT, [(VERSION, version)]).into_response())
         }
         Answer::NotFound => Err(Problem::no_target(&name)),
         Answer::FromFile => Err(from_file(&name)),

@@ -151,6 +151,89 @@ async fn what_is_not_known_or_not_yet_there_is_refused_with_the_way_out() {
 }
 
 #[tokio::test]
+async fn a_token_that_no_node_can_have_given_is_refused_at_once_with_the_way_out() {
+    let router = api::router(fake::populated(3));
+    let list = read(&router, LIST, "/v1/targets?limit=1").await;
+    let good = list["version"].as_str().expect("a version").to_owned();
+    read(&router, LIST, &format!("/v1/targets?min_version={good}")).await;
+    let (origin, rest) = good.split_once('-').expect("ORIGIN-NUMBER-MARK");
+    let (number, mark) = rest.split_once('-').expect("NUMBER-MARK");
+    let without_mark = format!("{origin}-{number}");
+    read(
+        &router,
+        LIST,
+        &format!("/v1/targets?min_version={without_mark}"),
+    )
+    .await;
+    let bad = [
+        ("x".to_owned(), "unchanged"),
+        (format!("{origin}-"), "unchanged"),
+        (format!("{origin}-%2B1"), "unchanged"),
+        (format!("{origin}-1e9"), "unchanged"),
+        (format!("{}-{number}", &origin[1..]), "unchanged"),
+        (format!("{good}-0"), "unchanged"),
+        (format!("{origin}-{number}-{mark}0"), "another label"),
+        (
+            format!("{origin}-{}-{mark}", u64::MAX),
+            "nobody has written so much",
+        ),
+        (
+            format!("{:016x}-{}", 7, u64::MAX),
+            "nobody has written so much",
+        ),
+        (format!("{origin}-{}9", u64::MAX), "unchanged"),
+        ("9".repeat(5_000), "longer than any"),
+        ("%E2%98%95".repeat(400), "longer than any"),
+    ];
+    for (token, part) in bad {
+        let detail = refused(
+            &router,
+            LIST,
+            &format!("/v1/targets?min_version={token}"),
+            400,
+        )
+        .await;
+        assert!(
+            detail.contains(part) && detail.len() < 400,
+            "{token}: {detail}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_does_not_come_is_a_time_out_that_says_what_is_missing() {
+    let router = api::router(fake::populated(3));
+    let list = read(&router, LIST, "/v1/targets?limit=1").await;
+    let own = list["version"].as_str().expect("a version");
+    let (origin, rest) = own.split_once('-').expect("ORIGIN-NUMBER-MARK");
+    let (_, mark) = rest.split_once('-').expect("NUMBER-MARK");
+    let cases = [
+        (format!("{origin}-900-{mark}"), Value::from(1), "number 1"),
+        (
+            format!("{:016x}-1-{mark}", 7),
+            Value::Null,
+            "nothing from there",
+        ),
+    ];
+    for (token, seen, part) in cases {
+        for place in ["/v1/targets", "/v1/targets/nobody"] {
+            let answer = get(&router, &format!("{place}?min_version={token}&within=20ms")).await;
+            assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+            assert_eq!(answer.header("content-type"), "application/problem+json");
+            let said = answer.json();
+            let detail = said["detail"].as_str().expect("a detail");
+            assert!(
+                detail.contains(part) && detail.contains("within 20 ms"),
+                "{detail}"
+            );
+            let missing =
+                json!({ "version": token, "seen": seen, "members_seen": 1, "members_known": 1 });
+            assert_eq!(said["missing"], missing);
+        }
+    }
+}
+
+#[tokio::test]
 async fn odd_names_come_back_from_their_own_address() {
     let router = api::router(fake::odd());
     for name in fake::ODD {

@@ -37,6 +37,7 @@ pub(crate) fn front(rows: Vec<Row>) -> Arc<Front> {
     };
     let identity = Identity {
         name: "alice".into(),
+        label: "prod".into(),
         zone: "eu-1".into(),
         weight: 1,
         address: ([127, 0, 0, 1], 7717).into(),

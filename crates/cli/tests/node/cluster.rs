@@ -9,13 +9,13 @@ use crate::server::{Mode, Targets};
 use crate::support::{Node, free_address};
 
 /// Nodes of one cluster with their cluster addresses.
-struct Fleet {
-    nodes: Vec<Node>,
-    addresses: Vec<SocketAddr>,
+pub(crate) struct Fleet {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Fleet {
-    fn start(count: usize, config: &str) -> Self {
+    pub(crate) fn start(count: usize, config: &str) -> Self {
         let addresses: Vec<SocketAddr> = (0..count).map(|_| free_address()).collect();
         let nodes = (0..count).map(|at| start(at, &addresses, config)).collect();
         let fleet = Self { nodes, addresses };
@@ -24,16 +24,16 @@ impl Fleet {
     }
 
     /// Every node says the same of every target, and none of it is stale.
-    fn agrees(&self) -> bool {
+    pub(crate) fn agrees(&self) -> bool {
         let said: Vec<Option<Vec<Value>>> = self.nodes.iter().map(said).collect();
         said.iter().all(|s| s.is_some() && *s == said[0])
     }
 
-    fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         self.nodes[0].wait(what, || is_so(self));
     }
 
-    fn alive(&self) -> bool {
+    pub(crate) fn alive(&self) -> bool {
         let count = |node: &Node| {
             let members = node.get("/v1/members");
             let items = members["items"].as_array().cloned().unwrap_or_default();
@@ -61,7 +61,7 @@ fn start(at: usize, addresses: &[SocketAddr], config: &str) -> Node {
 }
 
 /// What a node says of all targets, where it is fresh: name, state, transition, owner.
-fn said(node: &Node) -> Option<Vec<Value>> {
+pub(crate) fn said(node: &Node) -> Option<Vec<Value>> {
     let list = node.get("/v1/targets?limit=1000");
     let items = list["items"].as_array()?;
     let is_fresh = items
@@ -74,7 +74,7 @@ fn said(node: &Node) -> Option<Vec<Value>> {
     is_fresh.then(|| items.iter().map(short).collect())
 }
 
-fn config(targets: &Targets, count: u32) -> String {
+pub(crate) fn config(targets: &Targets, count: u32) -> String {
     let target = |i: u32| {
         let url = targets.url(i);
         format!(

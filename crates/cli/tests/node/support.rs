@@ -62,7 +62,8 @@ impl Node {
         node
     }
 
-    fn prepare(prefix: &[&str], more: &[&str], config: &str) -> Self {
+    /// A node that is not started yet, under a wrapping command and with more arguments of `run`.
+    pub(crate) fn prepare(prefix: &[&str], more: &[&str], config: &str) -> Self {
         let node = Self {
             child: None,
             directory: tempfile::tempdir().expect("a directory"),

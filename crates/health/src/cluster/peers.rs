@@ -14,6 +14,9 @@ use membership::{Incarnation, Member, Membership, State};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) me: NodeId,
+    /// Under which name and where the node that has this id lives; a version before this one did
+    /// not write it.
+    pub(crate) home: Option<Other>,
     pub(crate) others: BTreeMap<NodeId, Other>,
 }
 
@@ -29,8 +32,30 @@ impl Known {
     pub(crate) const fn nobody(me: NodeId) -> Self {
         Self {
             me,
+            home: None,
             others: BTreeMap::new(),
         }
+    }
+
+    /// The same for a node of this name at this address; and whose disk it was, if another's.
+    ///
+    /// A copy of a data directory must not bring two nodes with one id to life: whoever finds that
+    /// the disk was written under another name or elsewhere takes a fresh id. A node that has
+    /// only moved is then taken for one that has lost its disk; what the disk holds it keeps.
+    pub(crate) fn at_home(
+        mut self,
+        name: &str,
+        address: SocketAddr,
+        fresh: NodeId,
+    ) -> (Self, Option<Other>) {
+        let is_at_home = |home: &Other| *home.name == *name && home.address == address;
+        let Some(home) = self.home.take_if(|home| !is_at_home(home)) else {
+            return (self, None);
+        };
+        self.others.insert(self.me, home.clone());
+        self.others.retain(|_, other| *other.name != *name);
+        self.me = fresh;
+        (self, Some(home))
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -44,6 +69,11 @@ impl Known {
                     let name = field.text()?.into();
                     let address = field.text()?.parse().map_err(|_| DecodeError::NotText)?;
                     known.others.insert(id, Other { name, address });
+                }
+                3 => {
+                    let name = field.text()?.into();
+                    let address = field.text()?.parse().map_err(|_| DecodeError::NotText)?;
+                    known.home = Some(Other { name, address });
                 }
                 _ => {}
             }
@@ -226,6 +256,7 @@ impl Peers {
     pub(super) fn encode<'a>(
         &self,
         me: NodeId,
+        home: &Other,
         members: impl Iterator<Item = &'a Member>,
     ) -> Vec<u8> {
         let mut others: BTreeMap<NodeId, Other> = self.remembered.clone();
@@ -236,6 +267,10 @@ impl Peers {
         }
         let mut w = Writer::new();
         w.field_number(1, me.0);
+        w.field(3, |w| {
+            w.bytes(home.name.as_bytes());
+            w.bytes(home.address.to_string().as_bytes());
+        });
         for (id, other) in others {
             w.field(2, |w| {
                 w.number(id.0);
@@ -263,10 +298,40 @@ mod tests {
             address: "10.0.0.2:7718".parse().unwrap(),
         };
         known.others.insert(NodeId(9), other);
+        let home = Other {
+            name: "n1".into(),
+            address: "10.0.0.1:7718".parse().unwrap(),
+        };
+        known.home = Some(home.clone());
         let peers = Peers::new(known.clone());
-        let bytes = peers.encode(NodeId(7), std::iter::empty());
+        let bytes = peers.encode(NodeId(7), &home, std::iter::empty());
         assert_eq!(Known::decode(&bytes), Ok(known));
         assert!(Known::decode(b"").is_err());
+    }
+
+    #[test]
+    fn a_copied_disk_gives_nobody_a_second_life() {
+        let other = |name: &str, host: u8| Other {
+            name: name.into(),
+            address: SocketAddr::from(([10, 0, 0, host], 7718)),
+        };
+        let (ann, bob) = (other("ann", 1), other("bob", 2));
+        let mut known = Known::nobody(NodeId(7));
+        known.home = Some(ann.clone());
+        known.others.insert(NodeId(9), bob.clone());
+        let at = |name: &str, home: &Other| {
+            let known = known.clone();
+            known.at_home(name, home.address, NodeId(99))
+        };
+        assert_eq!(at("ann", &ann), (known.clone(), None));
+        // Bob starts on a copy of Ann's disk: it remembers Ann, and is nobody that was there.
+        let (bobs, of) = at("bob", &bob);
+        assert_eq!((bobs.me, of.as_ref()), (NodeId(99), Some(&ann)));
+        assert_eq!(bobs.others, [(NodeId(7), ann.clone())].into());
+        // A second Ann elsewhere has an id of its own, so that the name is contested.
+        let (twin, of) = at("ann", &bob);
+        assert_eq!((twin.me, of.as_ref()), (NodeId(99), Some(&ann)));
+        assert!(!twin.others.contains_key(&NodeId(7)));
     }
 
     fn member(id: u64, state: State, life: u64) -> Member {

@@ -27,6 +27,17 @@ pub(crate) enum Ruling {
     Unconfirmed,
 }
 
+impl Ruling {
+    /// In people's words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Outvoted => "outvoted",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
 /// What one node found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Vote {
@@ -34,6 +45,20 @@ pub struct Vote {
     pub node: Arc<str>,
     /// `None`: it has not said anything.
     pub passed: Option<bool>,
+}
+
+/// Who said what, for a line of a log: `n1 failed, n2 passed, n3 silent`.
+#[must_use]
+pub fn votes_in_words(votes: &[Vote]) -> String {
+    let words = votes.iter().map(|vote| {
+        let word = match vote.passed {
+            Some(true) => "passed",
+            Some(false) => "failed",
+            None => "silent",
+        };
+        format!("{} {word}", vote.node)
+    });
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// One verdict that waits for others.

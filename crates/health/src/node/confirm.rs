@@ -11,7 +11,9 @@ use base::{Duration, NodeId, Slot, Ticket, hash64};
 
 use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
-use crate::cluster::{Ask, Case, Ruling, Section, Streak, Vote, Word, patience, status_key};
+use crate::cluster::{
+    Ask, Case, Notice, Ruling, Section, Streak, Vote, Word, patience, status_key,
+};
 use crate::definition;
 use crate::fleet::Votes;
 use crate::input::{Check, Event, Output, Probed};
@@ -167,9 +169,15 @@ impl Node {
             target: Arc::clone(&definition.name),
             sum: hash64(&definition::encode(definition)),
         };
-        for voter in voters {
-            cluster.say(voter, &Section::Ask(ask.clone()));
+        for voter in &voters {
+            cluster.say(*voter, &Section::Ask(ask.clone()));
         }
+        let of = voters.iter().map(|id| cluster.name_of(*id)).collect();
+        self.tell_people(Notice::Asked {
+            target: ask.target,
+            case: id,
+            of,
+        });
     }
 
     /// Rules every case that can be ruled, and reminds who has not answered.
@@ -214,6 +222,12 @@ impl Node {
         };
         let votes = self.votes_of(case, ruling == Ruling::Outvoted);
         let (reason, detail) = (case.reason, case.detail.clone());
+        self.tell_people(Notice::Ruled {
+            target: Arc::clone(&self.row(slot).definition.name),
+            case: case.id,
+            ruling: ruling.name(),
+            votes: votes.votes.clone(),
+        });
         match ruling {
             Ruling::Down => {
                 self.joined
@@ -438,6 +452,7 @@ impl Node {
             joined
                 .cluster
                 .write(now, status_key(&name), Some(entry.encode()));
+            self.tell_people(Notice::Collapsed { target: name });
         }
     }
 
@@ -528,7 +543,19 @@ impl Node {
         let Some((from, case)) = joined.favours.remove(&(probed.slot, probed.ticket)) else {
             return false;
         };
-        self.say_word(from, case, verdict::judge(probed));
+        let finding = verdict::judge(probed);
+        self.say_word(from, case, finding);
+        let joined = self.joined.as_ref().expect("it was there above");
+        let to = joined.cluster.name_of(from);
+        if let Some(row) = self.rows[probed.slot.index()].as_ref() {
+            let target = Arc::clone(&row.definition.name);
+            self.tell_people(Notice::Opinion {
+                target,
+                case,
+                to,
+                finding,
+            });
+        }
         let hot = &self.hot[probed.slot.index()];
         if hot.is_live && hot.role == Role::None && !self.is_probed_for_others(probed.slot) {
             self.outputs.push_back(Output::Undefine(probed.slot));

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
 
 use super::inquire::Inquiries;
-use super::{Node, Role};
-use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
+use super::story::Untold;
+use super::{Mutation, Node, Role};
+use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
 use crate::fleet::{Fleet, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
@@ -80,10 +81,14 @@ pub(super) struct Joined {
     promised: BTreeMap<(u16, Duration), Promised>,
     /// Who is to be remembered over a restart has changed.
     is_memory_old: bool,
+    /// How much the store had seen when readers were last told.
+    growths: u64,
     fleet_at: Time,
     beat_at: Time,
     remembered: Vec<u8>,
     last_turn: Time,
+    /// What people have not been told yet.
+    pub(super) untold: Untold,
 }
 
 impl Joined {
@@ -119,10 +124,12 @@ impl Joined {
             seats: Vec::new(),
             promised: BTreeMap::new(),
             is_memory_old: true,
+            growths: 0,
             fleet_at: Time::ZERO,
             beat_at: Time::ZERO,
             remembered: Vec::new(),
             last_turn: Time::ZERO,
+            untold: Untold::default(),
         }
     }
 
@@ -174,7 +181,24 @@ impl Joined {
         &mut self.owned[slot.index()]
     }
 
-    fn fleet(&mut self) -> Fleet {
+    /// What is in this node's rows, or will be with the view that this goes into: writes that
+    /// have come and are not on disk are not yet.
+    fn seen(&self, mutation: Option<Mutation>) -> store::Vector {
+        let store = &self.cluster.store;
+        match mutation {
+            Some(Mutation::SeenBeforeShown) => store.vector(),
+            Some(Mutation::TokenSkipsGaps) => {
+                let mut vector = store.claimed();
+                for (_, seen) in &mut vector.seen {
+                    *seen = store::Seen::up_to(seen.last());
+                }
+                vector
+            }
+            _ => store.claimed(),
+        }
+    }
+
+    fn fleet(&mut self, mutation: Option<Mutation>) -> Fleet {
         let mut news = Vec::new();
         if std::mem::take(&mut self.are_seats_old) {
             self.seats = self.cluster.seats();
@@ -206,7 +230,7 @@ impl Joined {
             names: Arc::clone(self.cluster.shares.names()),
             promised: self.promised.clone(),
             spacing: self.cluster.spacing(),
-            seen: self.cluster.store.vector(),
+            seen: self.seen(mutation),
             version: self.cluster.store.version().unwrap_or_default(),
         }
     }
@@ -219,6 +243,12 @@ impl Node {
             return false;
         };
         let known = known.unwrap_or_else(|| Known::nobody(config.fresh_id));
+        let (known, copied) = known.at_home(&config.name, config.address, config.fresh_id);
+        if let Some(home) = copied {
+            let (name, address) = (home.name, home.address);
+            let notice = Notice::CopiedDisk { name, address };
+            self.outputs.push_back(Output::Notice(notice));
+        }
         let cluster = loop {
             match Cluster::new(config, known.clone(), records.clone()) {
                 Ok(cluster) => break cluster,
@@ -399,10 +429,13 @@ impl Node {
     pub(super) fn seal_together(&mut self) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("only a joined node comes here");
+        // Also writes that change nothing, because later ones came first, are waited for.
+        let growths = joined.cluster.store.growths();
+        joined.is_fleet_old |= std::mem::replace(&mut joined.growths, growths) != growths;
         if joined.is_fleet_old && (now >= joined.fleet_at || self.staging.open.is_awaited()) {
             joined.is_fleet_old = false;
             joined.fleet_at = now + FLEET_EVERY;
-            self.staging.open.fleet = Some(Arc::new(joined.fleet()));
+            self.staging.open.fleet = Some(Arc::new(joined.fleet(self.config.mutation)));
         }
         let version = joined.cluster.store.version().unwrap_or_default();
         if let Some(persist) = self.staging.seal(version) {
@@ -418,6 +451,7 @@ impl Node {
         let now = self.now;
         self.leave_the_hanging_behind();
         self.promise();
+        self.tell_the_second();
         self.yield_no_longer();
         self.sweep_statuses();
         self.name_origins();

@@ -37,6 +37,7 @@ impl Node {
         self.staging.open.owners.push((slot, owned));
         self.count_share(slot);
         if is_live {
+            self.note_move(change);
             self.take_or_give(slot);
         }
     }

@@ -18,6 +18,7 @@ use crate::cluster::{ClusterConfig, WIRE};
 use crate::definition::Definition;
 use crate::input::Write;
 use crate::outcome::Phase;
+use crate::reach::Reach;
 use crate::testing::definition;
 use crate::view::Source;
 use base::{NodeId, Wall, Way};
@@ -491,8 +492,8 @@ fn a_target_made_on_one_node_is_checked_and_seen_on_all_and_gone_when_deleted_an
     };
     for at in 0..3 {
         assert_eq!(world.state(at, "new").0, State::Up);
-        let fleet = world.node(at).view().fleet().unwrap();
-        assert!(fleet.has_seen(version), "n{at}");
+        let reach = world.node(at).view().reach(version);
+        assert_eq!(reach, Reach::Shown, "n{at}");
     }
     world.everybody_sees("new", REFUSED);
     world.run(6);
@@ -614,4 +615,51 @@ fn a_target_that_its_owner_cant_probe_goes_to_the_next_in_its_order() {
     world.run(4);
     assert_ne!(world.owner_host("t5"), owner);
     assert_eq!(world.state(owner, "t5"), (State::Up, 1));
+}
+
+#[test]
+fn a_definition_that_the_store_would_refuse_is_refused_before() {
+    let mut long = Definition::clone(&target("long", 0));
+    long.labels = Box::new([("a".into(), "x".repeat(Definition::BYTES_MAX).into())]);
+    let refused = long.check();
+    assert!(matches!(refused, Err(crate::definition::DefinitionError::Bytes(n)) if n > 60 << 10));
+    long.labels = Box::new([("a".into(), "x".repeat(Definition::BYTES_MAX - 500).into())]);
+    assert_eq!(long.check(), Ok(()));
+    assert!(crate::definition::encode(&long).len() < store::VALUE_MAX);
+}
+
+#[test]
+fn people_are_told_who_was_asked_what_was_ruled_and_who_took_over() {
+    use crate::cluster::Notice;
+    let mut world = World::new(3, 6);
+    world.run(10);
+    let owner = world.owner_host("t1");
+    world.everybody_sees("t1", REFUSED);
+    world.run(6);
+    let told = |world: &World, at: usize, is: &dyn Fn(&Notice) -> bool| {
+        world.hosts[at].notices.iter().filter(|n| is(n)).count()
+    };
+    let asked = |n: &Notice| matches!(n, Notice::Asked { target, of, .. } if &**target == "t1" && of.len() == 2);
+    let ruled =
+        |n: &Notice| matches!(n, Notice::Ruled { target, ruling: "down", .. } if &**target == "t1");
+    let opined = |n: &Notice| {
+        matches!(
+            n,
+            Notice::Opinion {
+                finding: REFUSED,
+                ..
+            }
+        )
+    };
+    for at in 0..3 {
+        let times = usize::from(at == owner);
+        assert_eq!(told(&world, at, &asked), times, "n{at}");
+        assert_eq!(told(&world, at, &ruled), times, "n{at}");
+        assert_eq!(told(&world, at, &opined), 1 - times, "n{at}");
+    }
+    world.kill(owner);
+    world.run(15);
+    let took = |n: &Notice| matches!(n, Notice::Moved { is_taken: true, why: "the owner is gone", first, .. } if first.iter().any(|t| &**t == "t1"));
+    let takers = (0..3).filter(|at| told(&world, *at, &took) == 1).count();
+    assert_eq!(takers, 1);
 }

@@ -7,6 +7,7 @@ use base::{Duration, Rng, Time};
 use health::{Definition, Mutation, Request, Rule};
 
 use super::node::Call;
+use super::readers::Read;
 use super::servers::{Block, Servers};
 use crate::cluster::{DiskAfter, Fault, Host, Link, Plan};
 use crate::faults::definition;
@@ -27,17 +28,21 @@ pub enum Kind {
     Writes,
     /// Everything at once.
     All,
+    /// Puts through one node whose tokens are shown to others, whatever goes wrong meanwhile; disks
+    /// are lost and go back in time, too.
+    Reads,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Still,
         Self::Crashes,
         Self::Cuts,
         Self::Weather,
         Self::Writes,
         Self::All,
+        Self::Reads,
     ];
 }
 
@@ -58,6 +63,8 @@ pub struct Course {
     pub skews: Vec<i64>,
     /// Who is asked what when, in the order of time.
     pub calls: Vec<(Time, Host, Call)>,
+    /// Who reads what those calls wrote.
+    pub reads: Vec<Read>,
     /// A rule that is broken on purpose.
     pub mutation: Option<Mutation>,
 }
@@ -66,6 +73,8 @@ pub struct Course {
 pub(super) const START: Duration = Duration::from_secs(10);
 /// How long it stays calm at the end.
 const CALM: Duration = Duration::from_secs(22);
+/// How many puts with a reader each a course of [`Kind::Reads`] has.
+const READS: u64 = 120;
 /// Before the end, servers answer again for so long.
 const WELL: Duration = Duration::from_secs(16);
 
@@ -84,6 +93,9 @@ impl Course {
         if matches!(kind, Kind::Writes | Kind::All) {
             course.draw_calls(&mut rng);
         }
+        if kind == Kind::Reads {
+            course.draw_reads(&mut rng);
+        }
         course
     }
 
@@ -101,6 +113,7 @@ impl Course {
             file,
             skews,
             calls: Vec::new(),
+            reads: Vec::new(),
             mutation: None,
         }
     }
@@ -113,7 +126,7 @@ impl Course {
             self.servers.moods.insert(name, server);
         }
         let blocks = match self.kind {
-            Kind::Crashes | Kind::Weather | Kind::Writes => rng.below(3),
+            Kind::Crashes | Kind::Weather | Kind::Writes | Kind::Reads => rng.below(3),
             Kind::Still | Kind::Cuts | Kind::All => rng.below(8),
         };
         for _ in 0..blocks {
@@ -134,7 +147,7 @@ impl Course {
     fn draw_faults(&mut self, rng: &mut Rng) {
         let count = match self.kind {
             Kind::Still => 0,
-            Kind::All => 2 + rng.below(16),
+            Kind::All | Kind::Reads => 2 + rng.below(16),
             Kind::Crashes | Kind::Cuts | Kind::Weather | Kind::Writes => 1 + rng.below(10),
         };
         for _ in 0..count {
@@ -149,7 +162,7 @@ impl Course {
 
     fn draw_fault(&mut self, rng: &mut Rng, at: Time, span: Duration) {
         let kind = match self.kind {
-            Kind::All => Kind::ALL[1 + usize::try_from(rng.below(3)).expect("small")],
+            Kind::All | Kind::Reads => Kind::ALL[1 + usize::try_from(rng.below(3)).expect("small")],
             Kind::Writes if rng.chance(40) => Kind::Cuts,
             Kind::Writes => Kind::Crashes,
             other => other,
@@ -158,6 +171,12 @@ impl Course {
         let fault = match (kind, rng.below(10)) {
             (Kind::Crashes, 0..4) => Fault::Crash(host, span, DiskAfter::Kept),
             (Kind::Crashes, 4) => Fault::Crash(host, span, DiskAfter::Wiped),
+            (Kind::Crashes, 5) if self.kind == Kind::Reads && rng.chance(50) => {
+                let before = START + Duration::from_micros(rng.below(at.0 - micros(START) + 1));
+                let kept = (Time::ZERO + before, Fault::BackUp(host));
+                self.plan.faults.push(kept);
+                Fault::Crash(host, span, DiskAfter::RolledBack)
+            }
             (Kind::Crashes, 5) => Fault::CrashAll(span.min(Duration::from_secs(10))),
             (Kind::Crashes, 6) => {
                 let slower = Duration::from_millis(rng.below(2_000));
@@ -177,7 +196,7 @@ impl Course {
             }
             (Kind::Weather, 0..7) => Fault::Weather(bad_link(rng)),
             (Kind::Weather, _) => Fault::Rough(host, self.any(rng), bad_link(rng)),
-            (Kind::Still | Kind::Writes | Kind::All, _) => return,
+            (Kind::Still | Kind::Writes | Kind::All | Kind::Reads, _) => return,
         };
         self.plan.faults.push((at, fault));
     }
@@ -196,6 +215,35 @@ impl Course {
                 _ => Call::Load(self.version(rng, n)),
             };
             self.calls.push((at, host, call));
+        }
+        self.calls.sort_by_key(|(at, ..)| *at);
+    }
+
+    /// Many puts of few names, each read on another host soon after its answer. Nobody checks
+    /// these targets: what counts is what they are.
+    fn draw_reads(&mut self, rng: &mut Rng) {
+        let (from, until) = (Time::ZERO + START, self.plan.calm_from);
+        for n in 0..READS {
+            let host = self.any(rng);
+            let at = Time(from.0 + rng.below(until.0 - from.0));
+            let name = format!("api-{}", rng.below(4));
+            if rng.chance(12) {
+                let delete = Call::Delete(Request(READS + n), name.as_str().into());
+                self.calls.push((at, self.any(rng), delete));
+            }
+            let paused = Definition {
+                paused: true,
+                ..definition(&name, 1_000, 500)
+            };
+            let put = Call::Put(Request(n), labelled(&paused, n));
+            self.calls.push((at, host, put));
+            let other = 1 + rng.below(u64::from(self.plan.hosts) - 1);
+            self.reads.push(Read {
+                put: Request(n),
+                host: Host((host.0 + small(other)) % self.plan.hosts),
+                after: Duration::from_millis(rng.below(3) * rng.below(40)),
+                patience: Duration::from_millis(50 + rng.below(5_000)),
+            });
         }
         self.calls.sort_by_key(|(at, ..)| *at);
     }

@@ -47,6 +47,10 @@ pub struct Figures {
     pub opinions: u64,
     /// How often down was written.
     pub downs: u64,
+    /// Readers with a token that were shown what it names.
+    pub reads: u64,
+    /// Readers with a token whose patience was over before.
+    pub reads_in_vain: u64,
 }
 
 /// Who judges.
@@ -484,7 +488,8 @@ impl Judge<'_> {
         }
         self.ledger.viewed.insert(host, now);
         let view = world.node(host).expect("it spoke").node().view();
-        for row in view.rows(None) {
+        let is_checked = |row: &&Row| row.status.state != State::Paused;
+        for row in view.rows(None).filter(is_checked) {
             self.age(world, host, view, row)?;
         }
         Ok(())
@@ -529,6 +534,7 @@ impl Judge<'_> {
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner
                 && written.number > row.status.transition
+                && !self.wiped.contains(&written.by)
                 && written.at < claimed
                 && written.at + Duration::from_millis(100) > anew
         });

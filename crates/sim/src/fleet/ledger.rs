@@ -111,6 +111,9 @@ impl Ledger {
 
     /// A definition as somebody alive shows it.
     pub(super) fn shown(&mut self, now: Time, definition: &Arc<Definition>) {
+        if definition.paused {
+            return;
+        }
         let watched = self.targets.get_mut(&definition.name);
         let Some(watched) = watched else {
             let watched = Watched {

@@ -31,6 +31,10 @@ pub enum Promise {
     /// Checks come at the target's own beat, whoever makes them, and never in a burst: outside
     /// takeovers and cuts not more than 1.2 times those that are due.
     NoBurst,
+    /// Whoever was given a write's token and is told elsewhere that it is shown finds that write,
+    /// one that did not come before it, or nothing after a delete; and once all is calm every token
+    /// is good everywhere, but for those of lost disks.
+    ReadYourWrites,
 }
 
 /// A promise that was not kept.

@@ -12,6 +12,8 @@ use super::judge::{Breach, Figures, Judge};
 use super::ledger::Ledger;
 use super::node::{Call, Process, Setup, Word};
 use super::promises::{Broken, Promise};
+use super::readers::Readers;
+use super::story::{Line, Story};
 use super::trouble::Trouble;
 use crate::cluster::{self, DiskAfter, Fault, Happened, Host, Step, World};
 use crate::trace::Trace;
@@ -44,7 +46,15 @@ pub(super) const TRY_AGAIN: Duration = Duration::from_secs(3);
 /// the trace are kept.
 #[must_use]
 pub fn run(course: &Course, keep: usize) -> Report {
-    Runner::new(course, keep).finish()
+    Runner::new(course, keep).end().0
+}
+
+/// The same run as [`run`], and what each node's log says of it.
+#[must_use]
+pub fn tell(course: &Course) -> (Report, Vec<Line>) {
+    let mut runner = Runner::new(course, 0);
+    runner.story = Story::kept();
+    runner.end()
 }
 
 /// The course without every fault, block, call and outage that `promise` breaks without.
@@ -93,6 +103,8 @@ struct Runner<'a> {
     course: &'a Course,
     world: World<Process>,
     judge: Judge<'a>,
+    readers: Readers,
+    story: Story,
     /// Each host's config file.
     files: Rc<RefCell<Vec<Vec<Arc<Definition>>>>>,
     trace: Trace,
@@ -146,6 +158,8 @@ impl<'a> Runner<'a> {
                 figures: Figures::default(),
                 wiped: wiped.collect(),
             },
+            readers: Readers::new(&course.reads),
+            story: Story::default(),
             files,
             trace: Trace::new(keep),
             rng: Rng::new(course.plan.seed ^ 0x5e12),
@@ -158,7 +172,16 @@ impl<'a> Runner<'a> {
         }
     }
 
-    fn finish(mut self) -> Report {
+    fn end(mut self) -> (Report, Vec<Line>) {
+        let broken = self.finish().err();
+        if let Some(broken) = &broken {
+            self.story.broken(broken);
+        }
+        let lines = std::mem::take(&mut self.story).into_lines();
+        (self.ended(broken), lines)
+    }
+
+    fn finish(&mut self) -> Result<(), Broken> {
         while let Some(step) = self.world.step() {
             self.steps += 1;
             self.restless = if step.at == self.last {
@@ -168,25 +191,37 @@ impl<'a> Runner<'a> {
             };
             self.last = step.at;
             self.note(&step);
+            self.tell(&step);
             if self.restless > RESTLESS {
                 let how = format!("{RESTLESS} steps at one moment, the last {:?}", step.what);
-                return self.over(step.host, (Promise::NoBurst, how));
+                return Err(self.over(step.host, (Promise::NoBurst, how)));
             }
             let host = step.host;
             if let Err(breach) = self.judge(step) {
-                return self.over(host, breach);
+                return Err(self.over(host, breach));
+            }
+            let read = self.readers.look(&self.world, host, &self.judge.ledger);
+            for (host, put, message) in self.readers.ended() {
+                let fields = vec![("put", put.to_string())];
+                self.story
+                    .add(self.last, Some(host), "INFO", message, fields);
+            }
+            if let Err((host, breach)) = read {
+                return Err(self.over(Some(host), breach));
             }
             if self.world.now() >= self.look_at {
                 self.look_at = self.world.now() + LOOK_EVERY;
                 if let Err((host, breach)) = self.look() {
-                    return self.over(host, breach);
+                    return Err(self.over(host, breach));
                 }
             }
         }
         let is_settled = self.world.now().since(self.calm) > Duration::from_secs(8);
-        match self.judge.at_end(&self.world) {
-            Err(breach) if is_settled => self.over(None, breach),
-            _ => self.ended(None),
+        let (ledger, lost) = (&self.judge.ledger, &self.judge.wiped);
+        let tokens = self.readers.at_end(&self.world, ledger, lost);
+        match self.judge.at_end(&self.world).and(tokens) {
+            Err(breach) if is_settled => Err(self.over(None, breach)),
+            _ => Ok(()),
         }
     }
 
@@ -198,14 +233,14 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    fn over(self, host: Option<Host>, (promise, how): Breach) -> Report {
+    fn over(&self, host: Option<Host>, (promise, how): Breach) -> Broken {
         let at = self.world.now();
-        self.ended(Some(Broken {
+        Broken {
             promise,
             at,
             host,
             how,
-        }))
+        }
     }
 
     fn ended(self, broken: Option<Broken>) -> Report {
@@ -218,7 +253,11 @@ impl<'a> Runner<'a> {
             bytes: hosts
                 .map(|host| self.world.network.sent(host).total())
                 .sum(),
-            figures: self.judge.figures,
+            figures: Figures {
+                reads: self.readers.shown,
+                reads_in_vain: self.readers.in_vain,
+                ..self.judge.figures
+            },
         }
     }
 
@@ -242,6 +281,31 @@ impl<'a> Runner<'a> {
                 what => format!("{who} {what:?} -> {words:?}"),
             }
         });
+    }
+
+    /// What the step means for the logs.
+    fn tell(&mut self, step: &Step<Process>) {
+        if !self.story.is_kept() {
+            return;
+        }
+        let probed = match (&step.what, step.host) {
+            (
+                Happened::Called(Call::Probed {
+                    life, slot, ticket, ..
+                }),
+                Some(host),
+            ) => {
+                let flight = (host, *life, *slot, *ticket);
+                let flight = self.judge.ledger.flights.get(&flight);
+                flight.map(|(name, _)| Arc::clone(name))
+            }
+            _ => None,
+        };
+        self.story.happened(step.at, step.host, &step.what, probed);
+        for word in &step.words {
+            let host = step.host.expect("only a host speaks");
+            self.story.said(step.at, host, word);
+        }
     }
 
     fn judge(&mut self, step: Step<Process>) -> Result<(), Breach> {
@@ -332,6 +396,7 @@ impl<'a> Runner<'a> {
                 if let Some(op) = self.judge.ledger.ops.get_mut(&request.0) {
                     op.answer = Some(answer);
                 }
+                self.readers.answered(now, request, answer);
                 Ok(())
             }
             Word::Notice(_) => Ok(()),

@@ -7,7 +7,7 @@ use super::writer::Writer;
 use crate::cluster::Reason;
 use crate::figures::Figures;
 use crate::front::Front;
-use crate::meters::{Lane, Meters};
+use crate::meters::{IGNORED, Lane, Meters};
 
 /// A family with series for each target; the names are blackbox_exporter's.
 #[derive(Debug)]
@@ -192,6 +192,12 @@ fn cluster(meters: &Meters, view: &View, out: &mut Writer) {
     let help = "Connections between nodes, and messages on them, that were not taken, by why.";
     out.family(name, "counter", help);
     dropped(name, &Reason::OF_STREAMS, lanes[1].1, out);
+    let name = "roundsman_cluster_ignored_total";
+    let help = "What members said and this node did not take, by why.";
+    out.family(name, "counter", help);
+    for (reason, meter) in IGNORED.into_iter().zip(&meters.ignored) {
+        out.sample(name, &[("reason", reason)], meter.get());
+    }
 }
 
 fn dropped(name: &str, reasons: &[Reason], lane: &Lane, out: &mut Writer) {
