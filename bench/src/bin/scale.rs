@@ -125,13 +125,15 @@ fn memory(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Boots a fleet and waits until every node shows every target fresh and alike.
+/// Boots a fleet and waits until every node shows every target alike, and fresh but for one in a
+/// hundred: in a large fleet some mark has always missed some node.
 fn settle(crowd: &mut Crowd, size: Size) -> Result<Duration> {
     for _ in 0..60 {
         crowd.until(crowd.now() + SECOND * 10);
         let look = crowd.look();
         eprint_progress(size, crowd, &format!("{look:?}"));
-        let is_calm = look.complete == size.nodes && look.stale == 0 && look.differing == 0;
+        let few = u64::from(size.nodes) * u64::from(size.targets) / 100;
+        let is_calm = look.complete == size.nodes && look.stale <= few && look.differing == 0;
         if is_calm {
             return Ok(crowd.now().since(Time::ZERO));
         }

@@ -1024,7 +1024,7 @@ const ROOM_KEPT: usize = 64;
 const DIRECT_MAX: usize = 12;
 /// Beyond that, so many at a time, and each mark so often by each node.
 const FAN_OUT: usize = 2;
-const COPIES: u8 = 2;
+const COPIES: u8 = 3;
 /// So many at once and to each: two or three datagrams.
 const MARKS_AT_ONCE: usize = 64;
 /// How often then: a dozen hops must not take a dozen seconds.

@@ -69,7 +69,7 @@ impl Marks {
 
     /// How far apart an owner offers its marks, so that they cost a node little however many there
     /// are: 125 ms for each of `listeners` whom it tells itself; where marks are passed on
-    /// (`None`), 200 ms times the square root of how many there are. Nothing below a second.
+    /// (`None`), 300 ms times the square root of how many there are. Nothing below a second.
     pub(crate) fn spacing(&self, listeners: Option<usize>) -> Duration {
         let (each, count) = match listeners {
             Some(listeners) => (FOR_A_LISTENER, listeners),
@@ -246,7 +246,7 @@ impl Marks {
 /// begin at least half a second after each other.
 const SLACK: Duration = Duration::from_millis(400);
 /// See [`Marks::spacing`].
-const FOR_A_ROOT: Duration = Duration::from_millis(200);
+const FOR_A_ROOT: Duration = Duration::from_millis(300);
 const FOR_A_LISTENER: Duration = Duration::from_millis(125);
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -312,7 +312,7 @@ mod tests {
         assert!(!marks.settle(|_| true, believed), "it is suspected");
         marks.trust(Time(7_000_000), OWNER);
         marks.trust(Time(9_000_000), OWNER);
-        marks.hear(Time(8_900_000), mark(0, 1, 0));
+        marks.hear(Time(8_500_000), mark(0, 1, 0));
         assert!(!marks.settle(|_| true, believed), "it may not have heard");
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
         marks.hear(Time(9_500_000), mark(500, 1, 0));
@@ -389,7 +389,7 @@ mod tests {
     #[test]
     fn among_many_owners_each_offers_its_mark_less_often_and_the_newest_it_has() {
         let mut marks = Marks::default();
-        for owner in 100..2_599 {
+        for owner in 100..1_188 {
             let mark = Mark {
                 owner: NodeId(owner),
                 ..mark(0, 1, 0)
@@ -400,7 +400,7 @@ mod tests {
             marks.news(Time(1_000_000), 2, 100);
         }
         let mut offers = Vec::new();
-        assert_eq!(marks.spacing(None), SECOND * 9 + Duration::from_millis(800));
+        assert_eq!(marks.spacing(None), Duration::from_millis(9_600));
         for second in 20..60 {
             let now = Time(second * 1_000_000);
             let spacing = marks.spacing(None);
