@@ -21,7 +21,7 @@ const MET: Time = Time(4_000_000);
 const END: Time = Time(14_000_000);
 /// Inputs after which a node is made anew; under libFuzzer each has one of its own, so that what
 /// breaks can be broken again by itself.
-const USES: u32 = if cfg!(fuzzing) { 1 } else { 256 };
+const USES: u32 = if cfg!(feature = "libfuzzer") { 1 } else { 256 };
 
 struct Meeting {
     /// What the first node was given until it had met the second.

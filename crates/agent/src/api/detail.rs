@@ -97,13 +97,11 @@ pub(super) async fn history(
         .filter(|change| since.is_none_or(|since| change.transition.at >= since))
         .map(Change::to_json)
         .collect();
-    // Who is too busy to ask the owner still has the transitions.
-    let told = front.account(&name).await.unwrap_or(Err(Missing::TooMany));
-    if told == Err(Missing::NoTarget) {
-        return Err(Problem::no_target(&name));
-    }
-    let account = told.as_ref().ok();
-    let recent = account.map_or(&[][..], |account| &account.findings.recent);
+    let (by, recent) = match outcomes(front, row).await {
+        Err(Missing::NoTarget) => return Err(Problem::no_target(&name)),
+        Err(why) => (Err(why), Vec::new()),
+        Ok((by, recent)) => (Ok(by), recent),
+    };
     let outcomes: Vec<Value> = recent
         .iter()
         .filter(|past| since.is_none_or(|since| past.at >= since))
@@ -113,10 +111,22 @@ pub(super) async fn history(
         "target": name,
         "transitions": transitions,
         "outcomes": outcomes,
-        "by": account.map(|account| teller(front, account)),
-        "partial": account.is_none(),
-        "missing": told.as_ref().err().map(missing),
+        "by": by.as_deref().ok(),
+        "partial": by.is_err(),
+        "missing": by.as_ref().err().map(missing),
     })))
+}
+
+/// The last outcomes of a target and who tells them: this node's own figures where it owns the
+/// target, else what the owner answers. Who is too busy to ask has none.
+async fn outcomes(front: &Front, row: &Row) -> Result<(Arc<str>, Vec<Past>), Missing> {
+    if front.is_checked_here(row) {
+        let by = Arc::clone(&front.identity.name);
+        return Ok((by, front.figures.recent(row.slot)));
+    }
+    let told = front.account(row.name()).await;
+    let account = told.unwrap_or(Err(Missing::TooMany))?;
+    Ok((account.by, account.findings.recent))
 }
 
 /// Who gave the account; this node itself on a node alone.

@@ -254,7 +254,6 @@ fn shared(one: &Value, other: &Value) -> usize {
     all(one).iter().filter(|o| theirs.contains(o)).count()
 }
 
-/// Broken once: away from the owner both were partial, always.
 #[test]
 fn every_node_tells_the_history_and_the_story_of_every_target_as_its_owner_does() {
     let targets = Targets::start();

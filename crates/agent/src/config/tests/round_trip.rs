@@ -342,7 +342,7 @@ fn a_bad_put_body_has_faults_with_positions() {
     }
 }
 
-/// Broken once: the file was read first, and the answer told whether this node has it.
+/// An answer that depends on the file would tell whether this node has it.
 #[test]
 fn a_body_that_names_a_file_is_refused_before_anything_is_opened() {
     let dir = tempfile::tempdir().unwrap();

@@ -67,7 +67,6 @@ fn counters_of_a_verdict_in_the_making_are_told_elsewhere() {
     assert!((1..=2).contains(&failures), "{failures}");
 }
 
-/// Broken once: without the end after half a second the reader waited for ever.
 #[test]
 fn an_owner_that_cant_be_reached_is_waited_for_half_a_second_and_then_its_successor_is_asked() {
     let mut world = World::new(3, 6);

@@ -29,7 +29,6 @@ fn members(world: &World, at: usize) -> Vec<String> {
     fleet.members.iter().map(|s| s.name.to_string()).collect()
 }
 
-/// Broken once: without the request to retire, what n2 wrote kept its origin open for ever.
 #[test]
 fn what_a_forgotten_node_wrote_stays_and_its_origins_are_closed_on_all() {
     let mut world = World::new(3, 12);
@@ -134,7 +133,6 @@ fn the_living_and_the_unknown_are_not_forgotten() {
     assert_eq!(world.forget(0, "nobody"), Answer::NotFound);
 }
 
-/// Broken once: without a bound each life that left one write behind left its origin open.
 #[test]
 fn a_node_that_begins_many_lives_keeps_only_so_many_origins_open() {
     let mut world = World::new(2, 2);
@@ -161,8 +159,8 @@ fn a_node_that_begins_many_lives_keeps_only_so_many_origins_open() {
     }
 }
 
-/// Broken once: a node that had been alone before went on from the numbers of that time in every
-/// life, so that a place of one life was taken for one of another.
+/// A node that was alone before has a number on its disk; going on from it in every life would
+/// make a place of one life look like one of another.
 #[test]
 fn places_among_events_are_of_one_life_and_a_restart_still_tells_the_past() {
     let mut world = World::new(2, 3);
