@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base::{Duration, NodeId, Slot, Ticket, Time, Version, Way};
 
 use super::{Node, Role};
-use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Streak, kind_of};
+use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
 use crate::fleet::{Fleet, NOBODY, Owned, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
@@ -66,6 +66,8 @@ pub(super) struct Joined {
     at_disk: VecDeque<(Batch, store::Mark)>,
     mark: Option<store::Mark>,
     leaving: Option<Time>,
+    /// The revision of the file that was announced last; what still trickles in of it is no news.
+    pub(super) announced: Option<Notice>,
     has_left: bool,
     is_fleet_old: bool,
     fleet_at: Time,
@@ -100,6 +102,7 @@ impl Joined {
             at_disk: VecDeque::new(),
             mark: None,
             leaving: None,
+            announced: None,
             has_left: false,
             is_fleet_old: true,
             fleet_at: Time::ZERO,

@@ -3,6 +3,7 @@
 //! Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod opinions;
+mod revisions;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
