@@ -58,7 +58,7 @@ fn all_cuts(ground: Ground, size: Size) {
         ..Weather::default()
     });
     course.rest(size.partition);
-    course.sees(4, &[4]);
+    // The one that is alone takes longer to believe it: nobody confirms its suspicions.
     course.sees(0, &[0, 1, 2, 3]);
     heal(&mut course, "n4 reached nothing at all");
     course.gap("n4 reached nothing", from, DETECTION + INTERVAL);

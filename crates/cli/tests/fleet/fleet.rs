@@ -107,9 +107,9 @@ impl Fleet {
                 differ = unsettled(&running, &all);
             }
             if let Some(how) = &differ
-                && from.elapsed() > Duration::from_secs(30)
+                && from.elapsed() > Duration::from_secs(75)
             {
-                panic!("not alike after 30 s: {how}");
+                panic!("not alike after 75 s: {how}");
             }
             differ.is_none()
         });

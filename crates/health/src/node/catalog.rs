@@ -228,7 +228,10 @@ impl Node {
                 by: manifest.by,
                 complete: effective.complete,
             };
-            self.outputs.push_back(Output::Notice(notice));
+            if joined.announced.as_ref() != Some(&notice) {
+                joined.announced = Some(notice.clone());
+                self.outputs.push_back(Output::Notice(notice));
+            }
             self.apply_file(effective.changed.into_iter().collect());
         }
         self.mend_the_file();

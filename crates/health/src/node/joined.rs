@@ -73,6 +73,8 @@ pub(super) struct Joined {
     at_disk: VecDeque<(Batch, store::Mark)>,
     mark: Option<store::Mark>,
     leaving: Option<Time>,
+    /// The revision of the file that was announced last; what still trickles in of it is no news.
+    pub(super) announced: Option<Notice>,
     has_left: bool,
     is_fleet_old: bool,
     /// The parts of the fleet that are not made anew each time, and whether they must be.
@@ -118,6 +120,7 @@ impl Joined {
             at_disk: VecDeque::new(),
             mark: None,
             leaving: None,
+            announced: None,
             has_left: false,
             is_fleet_old: true,
             are_seats_old: true,

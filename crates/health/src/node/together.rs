@@ -7,6 +7,7 @@ mod asked;
 mod forgotten;
 
 mod opinions;
+mod revisions;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
