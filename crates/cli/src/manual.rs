@@ -41,8 +41,8 @@ pub(crate) fn man() -> Result<ExitCode, Failure> {
 /// A verb's section: its synopsis, what it does, its own options.
 fn section(verb: &Command) -> std::io::Result<Vec<u8>> {
     let own = verb.clone().mut_args(|argument| {
-        let shared = argument.is_global_set();
-        argument.hide(shared)
+        let is_hidden = argument.is_global_set() || argument.is_hide_set();
+        argument.hide(is_hidden)
     });
     let man = Man::new(own);
     let mut parts = Vec::new();

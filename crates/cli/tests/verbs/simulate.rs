@@ -31,7 +31,13 @@ fn simulate(words: &[&str]) -> Ended {
 #[test]
 fn the_same_words_give_the_same_bytes_and_another_seed_gives_others() {
     for form in [&[][..], &["--json"]] {
-        let words = |seed| [&["--kill", "2@40s", "--loss", "1", "--seed", seed], form].concat();
+        let words = |seed| {
+            [
+                &["--kill", "2@40s", "--loss", "1", "--seed", seed][..],
+                form,
+            ]
+            .concat()
+        };
         let (once, again) = (simulate(&words("3")), simulate(&words("3")));
         assert_eq!(once.code, 0, "{once:?}");
         assert_eq!((&once.out, once.err.as_str()), (&again.out, ""));

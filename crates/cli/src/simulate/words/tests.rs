@@ -4,7 +4,7 @@ use super::*;
 use crate::arguments::{Arguments, Verb};
 
 fn read(words: &[&str]) -> Result<Rehearsal, String> {
-    let words = [&["roundsman", "simulate"], words].concat();
+    let words = [&["roundsman", "simulate"][..], words].concat();
     let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
     match arguments.verb {
         Verb::Simulate(simulate) => rehearsal(&simulate),
