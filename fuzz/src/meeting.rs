@@ -84,6 +84,7 @@ fn again() -> Node {
 
 fn node(id: u8) -> Node {
     let cluster = ClusterConfig {
+        wire: health::WIRE,
         name: format!("node-{id}").into(),
         address: corpus::address(id),
         zone: "eu".into(),

@@ -151,6 +151,7 @@ const fn promise(promise: Promise) -> &'static str {
         Promise::PlainOrder => "plain_order",
         Promise::HonestAge => "honest_age",
         Promise::NoBurst => "no_burst",
+        Promise::ReadYourWrites => "read_your_writes",
     }
 }
 

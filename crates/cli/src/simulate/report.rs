@@ -293,6 +293,7 @@ const fn promise(promise: Promise) -> &'static str {
         Promise::PlainOrder => "states come in their order",
         Promise::HonestAge => "ages are honest",
         Promise::NoBurst => "no burst of checks",
+        Promise::ReadYourWrites => "no answer older than a version that was asked for",
     }
 }
 
