@@ -177,8 +177,8 @@ impl Meeting {
                 }
             }
             now += MS;
-            for at in 0..2 {
-                if nodes[at].deadline().is_some_and(|due| due <= now) {
+            for (at, node) in nodes.iter().enumerate() {
+                if node.deadline().is_some_and(|due| due <= now) {
                     queue.push(now, at, Input::Tick);
                 }
                 // Both ask for every target: one of the two questions goes to the other.

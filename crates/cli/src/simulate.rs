@@ -1,6 +1,6 @@
 //! `simulate`: what would a fleet like this do?
 //!
-//! Reads the words into a [`Rehearsal`] (`words.rs`), lets it happen, and prints what came of it for
+//! Reads the words into a [`sim::fleet::rehearsal::Rehearsal`] (`words.rs`), lets it happen, and prints what came of it for
 //! people (`report.rs`) or programs (`document.rs`). Everything that decides is in the simulator.
 
 mod document;

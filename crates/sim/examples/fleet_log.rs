@@ -6,7 +6,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::disallowed_methods,
     reason = "a tool beside the simulator: it reads its arguments and writes files"
 )]
 

@@ -87,6 +87,7 @@ fn the_same_seed_gives_the_same_trace() {
 /// So many pairs of a write and a read elsewhere the landing tests make at least.
 const PAIRS: u64 = 10_000;
 
+#[expect(clippy::print_stdout, reason = "the count is the result")]
 #[test]
 fn whoever_shows_a_token_elsewhere_is_never_given_an_older_answer() {
     let (mut pairs, mut in_vain, mut seed) = (0, 0, 0);

@@ -45,7 +45,7 @@ fn siblings_that_nobody_collapses_are_not_equal_answers() {
         Mutation::NoCollapse,
         Kind::Cuts,
         Promise::Equal,
-        &["made one of several statuses"],
+        &["made one of several statuses", "transition"],
     );
 }
 
@@ -55,7 +55,7 @@ fn down_without_asking_is_a_false_alarm() {
         Mutation::VotesIgnored,
         Kind::Cuts,
         Promise::NoFalseAlarm,
-        &["asks others what they see"],
+        &["asks others what they see", "transition"],
     );
 }
 

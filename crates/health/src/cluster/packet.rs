@@ -385,7 +385,7 @@ mod tests {
                 let packet = pack(WIRE, NodeId(2), &section.encode_for(WIRE));
                 assert!(packet.len() <= DATAGRAM_MAX, "{}", packet.len());
                 let (_, back) = unpack(WIRE, &packet).unwrap();
-                assert_eq!(back, [section.clone()]);
+                assert_eq!(back, std::slice::from_ref(&section));
                 let Section::Marks(marks) = section else {
                     panic!("{section:?}");
                 };

@@ -20,6 +20,9 @@ const TOLD_MAX: u32 = 20;
 /// How many targets that moved are named.
 const NAMED_MAX: usize = 5;
 
+/// Whether targets came, the other node, and why.
+type Move = (bool, Arc<str>, &'static str);
+
 /// What has not been told yet.
 #[derive(Debug, Default)]
 pub(super) struct Untold {
@@ -27,7 +30,7 @@ pub(super) struct Untold {
     told: u32,
     left_out: u32,
     /// By direction, the other node and why: how many, and some of their names.
-    moved: BTreeMap<(bool, Arc<str>, &'static str), (usize, Vec<Arc<str>>)>,
+    moved: BTreeMap<Move, (usize, Vec<Arc<str>>)>,
     /// Whose promises are late.
     late: BTreeSet<(NodeId, Duration)>,
 }

@@ -61,6 +61,8 @@ pub(super) struct Ledger {
     pub(super) targets: BTreeMap<Arc<str>, Watched>,
     /// A host's last start of a target, and since when it knows the target as it is.
     pub(super) own: BTreeMap<(Host, Arc<str>), (Option<Time>, Time)>,
+    /// What each host takes each target as.
+    taken: BTreeMap<(Host, Arc<str>), Arc<Definition>>,
     /// When a host began to check a target last, and any target.
     pub(super) began: BTreeMap<(Host, Arc<str>), Time>,
     pub(super) began_any: BTreeMap<Host, Time>,
@@ -140,6 +142,9 @@ impl Ledger {
                 || known.since + base::Duration::from_secs(4) > now
         });
         let place = (host, Arc::clone(&definition.name));
+        // A host that stood still learns late that a target is asked otherwise.
+        let last = self.taken.insert(place.clone(), Arc::clone(definition));
+        let is_new = is_new || last.is_some_and(|last| !is_same_check(&last, definition));
         self.began.insert(place.clone(), now);
         self.began_any.insert(host, now);
         let own = self.own.entry(place);
