@@ -192,10 +192,16 @@ impl Course {
         self.fleet.targets.set(target, Mood::Well);
     }
 
-    /// A node sees exactly these alive: what is meant to be a fault is one.
+    /// A node comes to see exactly these alive: what is meant to be a fault is one. Where few are
+    /// left to confirm a suspicion that takes up to half a minute.
     pub(crate) fn sees(&mut self, nth: usize, expected: &[usize]) {
-        let alive = self.fleet.seen_by(nth);
         let names: Vec<String> = expected.iter().map(|nth| format!("n{nth}")).collect();
+        let end = Instant::now() + Duration::from_secs(30);
+        let mut alive = self.fleet.seen_by(nth);
+        while alive != names && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(200));
+            alive = self.fleet.seen_by(nth);
+        }
         let (required, measured) = (names.join(" "), alive.join(" "));
         let what = format!("meanwhile n{nth} sees alive");
         self.report

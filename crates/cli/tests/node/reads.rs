@@ -218,6 +218,9 @@ fn an_answer_within_a_time_comes_then_and_says_who_is_missing() {
         let path = format!("/v1/targets?limit=1000&within={within}");
         client.get(&fleet.nodes[0], &path).expect("an answer")
     };
+    fleet.wait_until("all is fresh", |_| {
+        ask("1s").body["coverage"]["fresh"] == 12
+    });
     let whole = ask("1s");
     assert_eq!(
         whole.body["coverage"]["fresh"], 12,
