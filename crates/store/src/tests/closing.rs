@@ -112,6 +112,28 @@ fn a_copy_of_what_was_superseded_meanwhile_goes_at_once_on_both_sides() {
     }
 }
 
+/// Broken once: the last write of an owner was taken for all of them, and answers that lacked an
+/// earlier one were called fresh.
+#[test]
+fn a_write_beyond_a_gap_is_seen_and_is_not_all_that_came_before() {
+    let mut cluster = Cluster::new(2, 1);
+    cluster.loss = 100;
+    cluster.put(2, "k", "v");
+    cluster.delete(2, "k");
+    cluster.loss = 0;
+    cluster.now += SECOND;
+    cluster.give(2, Input::Tick);
+    cluster
+        .under_way
+        .retain(|sent| matches!(Message::decode(&sent.3), Ok(Message::News { .. })));
+    let last = cluster.stores[&2].version().expect("it has written");
+    assert!(cluster.stores[&2].has_all_up_to(last));
+    cluster.stores.remove(&2);
+    cluster.deliver();
+    assert!(cluster.stores[&1].is_satisfied(last));
+    assert!(!cluster.stores[&1].has_all_up_to(last));
+}
+
 /// Broken once: nobody could fill the gap, so the delete was never stable and nothing was closed.
 #[test]
 fn a_delete_beyond_a_gap_does_not_keep_its_origin_open() {
