@@ -374,6 +374,7 @@ impl Driver {
             dropped.names,
             dropped.inquiries,
             dropped.accounts,
+            dropped.origins,
         ];
         let reasons = IGNORED.into_iter().zip(&self.front.meters.ignored);
         for ((reason, meter), count) in reasons.zip(counts) {

@@ -34,8 +34,8 @@ impl Meter {
 
 /// Why the node did not take what a member said: a newer version of the packets, none of them, its
 /// own id, marks of too many owners, too many members, a name that a living member bears, too many
-/// questions for accounts, accounts that nobody waits for.
-pub const IGNORED: [&str; 8] = [
+/// questions for accounts, accounts that nobody waits for, too many lives of nodes.
+pub const IGNORED: [&str; 9] = [
     "newer",
     "unreadable",
     "own",
@@ -44,6 +44,7 @@ pub const IGNORED: [&str; 8] = [
     "names",
     "inquiries",
     "accounts",
+    "origins",
 ];
 
 /// All that a node counts.

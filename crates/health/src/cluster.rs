@@ -263,6 +263,8 @@ pub struct Dropped {
     pub members: u64,
     /// Members that were not taken in because a living one bears their name.
     pub names: u64,
+    /// What stores said that names more lives of nodes than are remembered.
+    pub origins: u64,
 }
 
 /// One node among others.
@@ -583,6 +585,7 @@ impl Cluster {
             members: counted.over_bounds,
             names: counted.names_refused,
             marks: self.marks.dropped(),
+            origins: self.store.counters().crowded,
             ..self.dropped
         }
     }

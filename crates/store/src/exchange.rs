@@ -188,6 +188,10 @@ impl Store {
         if from == self.config.me {
             return;
         }
+        if !self.has_room_for(&message, bytes.len()) {
+            self.counters.crowded += 1;
+            return;
+        }
         self.peers.entry(from).or_default();
         match message {
             Message::Pull(hash) => self.pulled(from, hash),

@@ -22,6 +22,7 @@ mod message;
 mod news;
 mod record;
 mod reset;
+mod room;
 mod seen;
 mod stability;
 mod staged;
@@ -85,6 +86,8 @@ pub struct Counters {
     pub exchanges: u64,
     /// Exchanges in which a peer was reset.
     pub resets: u64,
+    /// Messages that named more origins than there is room for.
+    pub crowded: u64,
 }
 
 /// An origin's place in the arrays.
@@ -490,7 +493,7 @@ impl Store {
         if let Some(&slot) = self.slots.get(&origin) {
             return slot;
         }
-        let slot = Slot::try_from(self.known.len()).expect("at most 65,536 origins in one life");
+        let slot = Slot::try_from(self.known.len()).expect("500 places are kept for own lives");
         self.known.push(Known {
             origin,
             ..Known::default()

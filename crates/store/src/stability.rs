@@ -31,6 +31,9 @@ pub(crate) struct Barrier {
 impl Store {
     /// An origin's node is gone for good.
     pub(crate) fn retire(&mut self, origin: Origin) {
+        if !self.has_room(origin) {
+            return;
+        }
         let slot = self.slot(origin);
         if Some(slot) != self.mine {
             let known = &mut self.known[usize::from(slot)];
