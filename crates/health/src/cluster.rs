@@ -300,6 +300,9 @@ pub(crate) struct Cluster {
     is_count_old: bool,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
     effects: VecDeque<Effect>,
+    /// Who is suspected, or not any more: told after the owners that follow from the same news, so
+    /// that who has checked along for a suspect goes straight on as the owner.
+    suspicions: VecDeque<Effect>,
     sends: VecDeque<(SocketAddr, Way, Vec<u8>)>,
     pub(crate) dropped: Dropped,
     /// The last ones that were heard of, the newest last.
@@ -349,6 +352,7 @@ impl Cluster {
             is_count_old: false,
             outbox: BTreeMap::new(),
             effects: VecDeque::new(),
+            suspicions: VecDeque::new(),
             sends: VecDeque::new(),
             dropped: Dropped::default(),
             accusations: VecDeque::new(),
@@ -426,6 +430,7 @@ impl Cluster {
         }
         self.tongues.understood(from);
         self.quorum.hear(sender, now);
+        self.peers.hear(now, sender);
         for section in sections {
             self.section(sender, from, way, section);
         }
@@ -560,6 +565,16 @@ impl Cluster {
     /// The node of a name, if it lives.
     pub(crate) fn living(&self, name: &str) -> Option<NodeId> {
         self.peers.living(name)
+    }
+
+    /// When something last came from a node of this name, whether it lives or not.
+    pub(crate) fn heard(&self, name: &str) -> Option<Time> {
+        self.peers.heard(name)
+    }
+
+    /// When this process had its first tick.
+    pub(crate) fn began(&self) -> Time {
+        self.began.unwrap_or_default()
     }
 
     /// What people call a node.
@@ -748,6 +763,8 @@ impl Cluster {
                 self.store_says(output);
             } else if let Some(ownership::Output::Changed(change)) = self.ownership.poll() {
                 self.effects.push_back(Effect::Owners(change));
+            } else if let Some(suspicion) = self.suspicions.pop_front() {
+                self.effects.push_back(suspicion);
             } else {
                 return;
             }
@@ -852,7 +869,7 @@ impl Cluster {
         let is_suspect = member.is_some_and(|member| member.state == State::Suspect);
         // Whoever bore the name before may have been suspected to the last.
         let suspicion = Effect::Suspect(Arc::clone(&name), is_suspect);
-        self.effects.push_back(suspicion);
+        self.suspicions.push_back(suspicion);
         if member.is_some() {
             self.effects.push_back(Effect::Seated(Arc::clone(&name)));
         }

@@ -21,7 +21,7 @@ use base::{Duration, Origin, Slot, Ticket, Time, Version, Wall};
 use thiserror::Error;
 
 use crate::catalogue::Catalogue;
-use crate::clock::NodeClock;
+use crate::clock::{NodeClock, NodeTime};
 use crate::cluster::{ClusterConfig, ClusterError, Dropped, Stamp};
 use crate::definition::Rule;
 use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
@@ -155,6 +155,10 @@ pub struct Node {
     /// Targets that left or joined the beat with the input in hand.
     off_beat: Vec<Beat>,
     on_beat: Vec<Beat>,
+    /// Beats that former owners missed, of targets that joined with the input in hand.
+    missed: Vec<(NodeTime, Slot)>,
+    /// When the node clock last jumped.
+    jumped: Time,
     /// From the records of the disk until the config file is loaded: which definition wins a
     /// name is not known yet.
     is_booting: bool,
@@ -205,6 +209,17 @@ enum Role {
     Shadow,
 }
 
+/// A check that was so long before a beat, off the beat, stands for it: otherwise a target would go
+/// unchecked for so much longer than its interval.
+const STANDS_FOR: Duration = Duration::from_secs(5);
+
+/// Whether the last check of a target stands for the beat that comes now. When the clock jumped in
+/// between, it may be the same beat again.
+fn is_had(now: Time, hot: &Hot, jumped: Time) -> bool {
+    let since = now.since(hot.last_start);
+    since < hot.interval / 2 && (since < STANDS_FOR || hot.last_start <= jumped)
+}
+
 impl Node {
     /// A node that knows nothing yet; give it [`Input::Restored`] first, then the wall clock.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
@@ -238,6 +253,8 @@ impl Node {
             soft_at: Time::ZERO,
             off_beat: Vec::new(),
             on_beat: Vec::new(),
+            missed: Vec::new(),
+            jumped: Time::ZERO,
             is_booting: false,
             is_stopping: false,
             tally: Tally::default(),
@@ -277,6 +294,7 @@ impl Node {
         }
         self.turn_together();
         self.retime();
+        self.catch_up();
         if !self.is_stopping {
             self.beat();
         }
@@ -380,6 +398,7 @@ impl Node {
 
     fn hear_clock(&mut self, wall: Wall) {
         if self.clock.hear(self.now, wall) {
+            self.jumped = self.now;
             self.schedule.anchor(self.clock.node(self.now));
         }
     }
@@ -410,8 +429,8 @@ impl Node {
         } else if hot.in_flight {
             hot.owed = true;
             self.tally.skipped += 1;
-        } else if hot.was_checked && self.now.since(hot.last_start) < hot.interval / 2 {
-            // The clock was moved, or the first check was early: this beat has been had.
+        } else if hot.was_checked && is_had(self.now, hot, self.jumped) {
+            // The clock was moved, or the last check was off the beat: this beat has been had.
         } else if self.pace.has_room(self.now.since(due)) {
             // Whoever waits, perhaps behind a crowd of first checks, starts at its own beat.
             hot.waits = false;

@@ -105,6 +105,8 @@ pub(super) struct Peers {
     /// All lives of a name.
     lives: BTreeMap<Arc<str>, BTreeSet<NodeId>>,
     dead_since: BTreeMap<NodeId, Time>,
+    /// When something last came from each.
+    heard: BTreeMap<NodeId, Time>,
     remembered: BTreeMap<NodeId, Other>,
     told: (Vec<NodeId>, Vec<NodeId>),
 }
@@ -117,6 +119,7 @@ impl Peers {
             names: BTreeMap::new(),
             lives: BTreeMap::new(),
             dead_since: BTreeMap::new(),
+            heard: BTreeMap::new(),
             remembered: known.others,
             told: (Vec::new(), Vec::new()),
         }
@@ -146,6 +149,19 @@ impl Peers {
             bearer,
             is_other,
         }
+    }
+
+    /// Something came from a node; of strangers nothing is kept.
+    pub(super) fn hear(&mut self, now: Time, id: NodeId) {
+        if self.states.contains_key(&id) {
+            self.heard.insert(id, now);
+        }
+    }
+
+    /// When something last came from a node of this name, in any life that is still remembered.
+    pub(super) fn heard(&self, name: &str) -> Option<Time> {
+        let lives = self.lives.get(name).into_iter().flatten();
+        lives.filter_map(|id| self.heard.get(id).copied()).max()
     }
 
     fn end_life(&mut self, name: &Arc<str>, id: NodeId) {
@@ -178,6 +194,7 @@ impl Peers {
     pub(super) fn gone(&mut self, id: NodeId) -> Option<(Arc<str>, Option<NodeId>)> {
         self.states.remove(&id);
         self.dead_since.remove(&id);
+        self.heard.remove(&id);
         let name = self.names.remove(&id)?;
         self.end_life(&name, id);
         let (bearer, is_other) = self.bear(&name);
@@ -349,6 +366,22 @@ mod tests {
             incarnation: Incarnation(life),
             meta,
         }
+    }
+
+    #[test]
+    fn a_name_was_last_heard_when_any_of_its_lives_was() {
+        let mut peers = Peers::new(Known::nobody(NodeId(1)));
+        peers.hear(Time(1), NodeId(7));
+        assert_eq!(peers.heard("a"), None, "a stranger");
+        peers.changed(Time(2), &member(7, State::Alive, 10));
+        peers.hear(Time(3), NodeId(7));
+        peers.changed(Time(4), &member(7, State::Dead, 10));
+        peers.changed(Time(4), &member(8, State::Alive, 20));
+        assert_eq!(peers.heard("a"), Some(Time(3)));
+        peers.hear(Time(5), NodeId(8));
+        assert_eq!(peers.heard("a"), Some(Time(5)));
+        peers.gone(NodeId(8));
+        assert_eq!(peers.heard("a"), Some(Time(3)));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! A target's beat is a function of its name, so whoever takes over goes on in the old one's
 //! beat. Who loses a target to somebody who lives goes on for one interval and a second, because
 //! the new owner may not know it yet; the first standby of a suspect checks along at once.
+//! A beat that nobody can have had, because who had the target before was gone by then, is caught up
+//! with at once ([`Lapse`]).
 
 use std::sync::Arc;
 
@@ -10,9 +12,12 @@ use base::{Duration, Slot, Time};
 use ownership::Change;
 
 use super::{Hot, Mutation, Node, Role};
+use crate::clock::{NodeTime, micros};
 use crate::cluster::{Promise, Stamp, Streak, unable_key};
+use crate::definition::Definition;
 use crate::fleet::{NOBODY, Owned};
 use crate::input::Output;
+use crate::schedule::{Schedule, phase};
 use crate::status::State;
 use crate::verdict::Counters;
 
@@ -20,6 +25,33 @@ use crate::verdict::Counters;
 const STREAKS_MAX: usize = 100_000;
 /// How many slots are left behind in a round at most; more hold the mark back.
 const HANGING_MAX: usize = 64;
+
+/// How long before its boot a node may have lived last without having been taken for dead.
+const AWAY: Duration = Duration::from_secs(10);
+/// After its boot, others know within this that a node has its targets no longer.
+const NOTICED: Duration = Duration::from_secs(1);
+/// Who was heard longer ago than this, or never, is taken to have lived until then.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+/// What is missed is not caught up with so shortly before the next beat.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A span in which nobody may have checked a target, on the node clock: beats after `from` and not
+/// after `until` were missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lapse {
+    from: NodeTime,
+    until: NodeTime,
+}
+
+impl Lapse {
+    /// The last beat of a target before now, if it falls into the lapse and the next is not soon.
+    fn missed(self, now: NodeTime, interval: Duration, phase: u64) -> Option<NodeTime> {
+        let next = Schedule::next_of(now, interval, phase);
+        let last = NodeTime(next.0.checked_sub(micros(interval))?);
+        let is_far = next.0 - now.0 > micros(SOON);
+        (is_far && last > self.from && last <= self.until).then_some(last)
+    }
+}
 
 impl Node {
     /// A target's owners are others now.
@@ -38,12 +70,42 @@ impl Node {
         self.count_share(slot);
         if is_live {
             self.note_move(change);
-            self.take_or_give(slot);
+            let lapse = self.lapse_of(change.before.first());
+            self.take_or_give(slot, Some(lapse));
         }
     }
 
-    /// Makes a slot's role what the order says.
-    fn take_or_give(&mut self, slot: Slot) {
+    /// When nobody may have checked the targets of who owned them before.
+    ///
+    /// Who lives goes on until its successor does; but if this is the successor's first life for
+    /// long, it may have had them itself and died without being missed. Who is gone or silent
+    /// checked no more than it was last heard after.
+    fn lapse_of(&self, former: Option<&Arc<str>>) -> Lapse {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let cluster = &joined.cluster;
+        let (now, began) = (self.clock.node(self.now), self.clock.node(cluster.began()));
+        let before = |at: NodeTime, span| NodeTime(at.0.saturating_sub(micros(span)));
+        let is_me = |name: &&Arc<str>| **name == cluster.name;
+        let Some(former) = former.filter(|name| !is_me(name)) else {
+            let from = before(began, AWAY);
+            return Lapse { from, until: now };
+        };
+        if cluster.living(former).is_some() && !joined.suspects.contains(former) {
+            let until = NodeTime(began.0 + micros(NOTICED));
+            let from = before(began, AWAY);
+            return Lapse { from, until };
+        }
+        let long_ago = before(now, SILENT_MAX);
+        let heard = cluster.heard(former).map(|at| self.clock.node(at));
+        Lapse {
+            from: heard.map_or(long_ago, |heard| heard.max(long_ago)),
+            until: now,
+        }
+    }
+
+    /// Makes a slot's role what the order says; if it is checked from now on, what was missed in
+    /// the lapse is caught up with.
+    fn take_or_give(&mut self, slot: Slot, lapse: Option<Lapse>) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if !joined.cluster.is_ready() {
@@ -57,13 +119,13 @@ impl Node {
         let role = self.hot[slot.index()].role;
         let interval = self.hot[slot.index()].interval;
         match role {
-            _ if first == me => self.take_up(slot, Role::Owner),
+            _ if first == me => self.take_up(slot, Role::Owner, lapse),
             Role::Owner => {
                 let until = now + interval + Duration::from_secs(1);
                 joined.leavers.insert((until, slot));
-                self.take_up(slot, Role::Leaver);
+                self.take_up(slot, Role::Leaver, None);
             }
-            Role::None if is_shadow => self.take_up(slot, Role::Shadow),
+            Role::None if is_shadow => self.take_up(slot, Role::Shadow, lapse),
             Role::Shadow if !is_shadow => self.lay_down(slot),
             Role::None | Role::Shadow | Role::Leaver => {}
         }
@@ -72,8 +134,9 @@ impl Node {
     /// This node may own targets from now on.
     pub(super) fn ready(&mut self) {
         self.fleet_is_old();
+        let lapse = self.lapse_of(None);
         for slot in self.live_slots() {
-            self.take_or_give(slot);
+            self.take_or_give(slot, Some(lapse));
         }
         self.file_may_be_due();
     }
@@ -108,21 +171,22 @@ impl Node {
             .filter(concerns)
             .map(|(slot, _)| slot)
             .collect();
+        let lapse = self.lapse_of(Some(name));
         for slot in slots {
             if self.hot.get(slot.index()).is_some_and(|hot| hot.is_live) {
-                self.take_or_give(slot);
+                self.take_or_give(slot, Some(lapse));
             }
         }
     }
 
     /// Checks a target from now on, or for another reason than before.
-    fn take_up(&mut self, slot: Slot, role: Role) {
+    fn take_up(&mut self, slot: Slot, role: Role, lapse: Option<Lapse>) {
         let was = std::mem::replace(&mut self.hot[slot.index()].role, role);
         if was == role {
             return;
         }
         if was == Role::None {
-            self.begin_to_check(slot);
+            self.begin_to_check(slot, lapse);
         }
         if was == Role::Owner {
             self.disown(slot);
@@ -180,7 +244,7 @@ impl Node {
         }
     }
 
-    fn begin_to_check(&mut self, slot: Slot) {
+    fn begin_to_check(&mut self, slot: Slot, lapse: Option<Lapse>) {
         let row = Arc::clone(self.row(slot));
         let state = row.status.state;
         let streak = self.streak_of(&row.definition.name, row.status.transition);
@@ -208,8 +272,35 @@ impl Node {
         }
         let definition = Arc::clone(&row.definition);
         self.join_beat(slot, &definition);
+        if let Some(lapse) = lapse {
+            self.note_missed(slot, &definition, lapse);
+        }
         self.outputs
             .push_back(Output::Define(slot, definition, row.source));
+    }
+
+    /// A target that is checked here from now on may have missed its last beat.
+    fn note_missed(&mut self, slot: Slot, definition: &Definition, lapse: Lapse) {
+        let hot = &self.hot[slot.index()];
+        if definition.paused || !hot.was_checked || hot.waits {
+            return;
+        }
+        let interval = definition.interval;
+        let now = self.clock.node(self.now);
+        let missed = lapse.missed(now, interval, phase(&definition.name, interval));
+        self.missed.extend(missed.map(|at| (at, slot)));
+    }
+
+    /// What was missed longest ago is caught up with first.
+    pub(super) fn catch_up(&mut self) {
+        let mut missed = std::mem::take(&mut self.missed);
+        missed.sort_unstable();
+        for (_, slot) in missed {
+            let hot = &mut self.hot[slot.index()];
+            if hot.role != Role::None && !std::mem::replace(&mut hot.waits, true) {
+                self.pace.catch_up(slot);
+            }
+        }
     }
 
     /// Checks a target no longer.
@@ -265,7 +356,7 @@ impl Node {
             let hot = self.hot.get(slot.index());
             if hot.is_some_and(|hot| hot.is_live && hot.role == Role::Leaver) {
                 self.lay_down(slot);
-                self.take_or_give(slot);
+                self.take_or_give(slot, None);
             }
         }
     }

@@ -1,11 +1,12 @@
 //! A few nodes over a small network in memory: who owns what, who asks whom, what survives.
 //!
-//! `together/asked.rs` has what owners are asked,
+//! `together/asked.rs` has what owners are asked, `together/missed.rs` what is caught up with,
 //! `together/forgotten.rs` what becomes of the writes of who is forgotten. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod asked;
 mod forgotten;
 
+mod missed;
 mod opinions;
 mod revisions;
 mod versions;
@@ -83,6 +84,11 @@ fn target(name: &str, confirm: u8) -> Arc<Definition> {
 
 impl World {
     fn new(hosts: usize, targets: usize) -> Self {
+        let file = (0..targets).map(|i| target(&format!("t{i}"), 2));
+        Self::with_file(hosts, file.collect())
+    }
+
+    fn with_file(hosts: usize, file: Vec<Arc<Definition>>) -> Self {
         let mut world = Self {
             now: Time(1_000 * MS),
             hosts: Vec::new(),
@@ -93,7 +99,7 @@ impl World {
             probes: Vec::new(),
             probe_ms: 2,
             spoken: Vec::new(),
-            file: (0..targets).map(|i| target(&format!("t{i}"), 2)).collect(),
+            file,
         };
         for _ in 0..hosts {
             world.hosts.push(Host {
