@@ -3,14 +3,20 @@
 //! `cargo run --release -p roundsman-sim --example courses -- store any 0 1000`, or `fleet Cuts`.
 //! Every thousand seeds it says how far it is. With `sum` as the last word it also sums up every
 //! line of every trace, at half the speed: two builds with the same sum did exactly the same.
+//! Of fleets it says in the end by how much more than its interval a target went unchecked at most.
 #![expect(clippy::print_stdout, reason = "a tool for people")]
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use base::Duration;
 use sim::{fleet, store};
 
-/// Runs one course; what broke, and the sum of its trace.
-type Run = Box<dyn Fn(u64) -> (Option<String>, u64) + Sync>;
+/// What broke, the sum of the trace, and how long targets went unchecked beside their interval: with
+/// good links, after bad or one-way ones, where less than a majority is left.
+type Ran = (Option<String>, u64, [Duration; 3]);
+/// Runs one course.
+type Run = Box<dyn Fn(u64) -> Ran + Sync>;
 
 fn kinds(of: &str, name: &str, keep: usize) -> Vec<(String, Run)> {
     let mut all: Vec<(String, Run)> = Vec::new();
@@ -18,7 +24,8 @@ fn kinds(of: &str, name: &str, keep: usize) -> Vec<(String, Run)> {
         for kind in store::Kind::ALL {
             let run = move |seed| {
                 let report = store::run(&store::Course::draw(kind, seed), |_| {}, keep);
-                (report.broken.map(|b| b.to_string()), report.trace.sum().1)
+                let broken = report.broken.map(|b| b.to_string());
+                (broken, report.trace.sum().1, [Duration::ZERO; 3])
             };
             all.push((format!("{kind:?}"), Box::new(run)));
         }
@@ -26,7 +33,9 @@ fn kinds(of: &str, name: &str, keep: usize) -> Vec<(String, Run)> {
         for kind in fleet::Kind::ALL {
             let run = move |seed| {
                 let report = fleet::run(&fleet::Course::draw(kind, seed), keep);
-                (report.broken.map(|b| b.to_string()), report.trace.sum().1)
+                let over = report.figures.over_interval;
+                let broken = report.broken.map(|b| b.to_string());
+                (broken, report.trace.sum().1, over)
             };
             all.push((format!("{kind:?}"), Box::new(run)));
         }
@@ -47,10 +56,15 @@ fn main() {
     let kinds = kinds(of, kind, rest.len());
     let (next, sum) = (AtomicU64::new(from), AtomicU64::new(0));
     let (count, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let most = Mutex::new([Duration::ZERO; 3]);
     let one = |seed: u64| {
         for (kind, run) in &kinds {
             let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(seed)));
-            let (broken, trace) = ran.unwrap_or_else(|_| (Some("panicked".to_owned()), 0));
+            let panicked = || (Some("panicked".to_owned()), 0, [Duration::ZERO; 3]);
+            let (broken, trace, over) = ran.unwrap_or_else(|_| panicked());
+            let mut most = most.lock().expect("nobody panics with it");
+            most.iter_mut().zip(over).for_each(|(m, o)| *m = o.max(*m));
+            drop(most);
             count.fetch_add(1, Relaxed);
             sum.fetch_add(trace, Relaxed);
             if let Some(broken) = broken {
@@ -75,6 +89,13 @@ fn main() {
     let (count, failed) = (count.into_inner(), failed.into_inner());
     let sum = sum.into_inner();
     println!("{count} courses, {failed} broken");
+    if of == "fleet" {
+        let most = most.into_inner().expect("nobody panicked with it");
+        let [good, bad, few] = most.map(|span| span.as_secs_f64());
+        println!(
+            "unchecked beside the interval: {good} s, {bad} s after bad links, {few} s with few left"
+        );
+    }
     if !rest.is_empty() {
         println!("sum of all traces {sum:016x}");
     }

@@ -7,7 +7,7 @@ use base::{Duration, Time, hash64};
 use health::{Definition, Event, Row, State, View};
 
 use super::course::Course;
-use super::ledger::{Ledger, STARTS, Written};
+use super::ledger::{Ledger, STARTS, Watched, Written};
 use super::node::{self, Process};
 use super::promises::Promise;
 use super::trouble::Trouble;
@@ -28,6 +28,11 @@ const LATE: Duration = Duration::from_millis(180);
 const EARLY: Duration = Duration::from_millis(60);
 /// What a moment on a slewed wall clock of whole milliseconds may be behind.
 const ROUNDED: Duration = Duration::from_millis(100);
+/// A check off the beat stands for the next beat if that comes within this, a little less than the
+/// node's own span.
+const STANDS_FOR: Duration = Duration::from_millis(4_900);
+/// A taker knows that an owner lived until it was last heard, which is so long before its death.
+const UNKNOWN: Duration = Duration::from_secs(3);
 /// How long a target is new: its first checks come when they come.
 const NEW: Duration = Duration::from_secs(4);
 /// How often a host's views are looked at for their ages.
@@ -36,9 +41,9 @@ const VIEWED_EVERY: Duration = Duration::from_millis(300);
 /// What came out of a run, in figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    /// The longest time that a target went unchecked while somebody lived and all was as it was
-    /// for that long.
-    pub longest_gap: Duration,
+    /// By how much more than its interval a target went unchecked at most while somebody lived:
+    /// with good links; after bad links or a one-way cut; where less than a majority is left.
+    pub over_interval: [Duration; 3],
     /// The longest time from the begin of an outage for all until everybody showed it.
     pub longest_outage: Duration,
     /// Checks started, opinions not counted.
@@ -116,13 +121,17 @@ impl Judge<'_> {
         let is_new = is_young || own.1 + NEW > now;
         let before = own.0.replace(now);
         self.figures.checks += 1;
-        self.ledger.started(now, name);
+        let checked = self.ledger.started(now, name);
         if is_new {
             return Ok(());
         }
         let interval = definition.interval;
-        let least = if self.is_unsettled(now, host) {
-            interval * 45 / 100
+        let was_off = before.is_some_and(|before| {
+            let off = self.off_beat(before, host, definition);
+            off > LATE && off < interval - EARLY
+        });
+        let least = if self.is_unsettled(now, host) || was_off {
+            (interval * 45 / 100).min(STANDS_FOR)
         } else {
             interval * 7 / 10
         };
@@ -133,7 +142,10 @@ impl Judge<'_> {
             return Err((Promise::NoBurst, how));
         }
         let off = self.off_beat(now, host, definition);
-        if off > LATE && off < interval - EARLY && !self.may_be_late(now, host, name, off) {
+        let is_off = off > LATE && off < interval - EARLY;
+        let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
+        let makes_up = before.is_none() && self.makes_up(now, host, name, (beat, checked));
+        if is_off && !makes_up && !self.may_be_late(now, host, name, beat) {
             let how = format!("{name} was checked {off:?} after its beat");
             return Err((Promise::NoBurst, how));
         }
@@ -142,12 +154,31 @@ impl Judge<'_> {
 
     /// A host that has just begun with many checks, or went on, spreads them: a check may come
     /// after its beat, but not for a beat from before.
-    fn may_be_late(&self, now: Time, host: Host, name: &Arc<str>, off: Duration) -> bool {
-        let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
+    fn may_be_late(&self, now: Time, host: Host, name: &Arc<str>, beat: Time) -> bool {
         let went_on = self.trouble.went_on(host, now);
         let own = self.ledger.began.get(&(host, Arc::clone(name))).copied();
         let own = own.max(went_on);
         self.is_unsettled(now, host) && own.is_none_or(|own| own <= beat + LATE)
+    }
+
+    /// A host that has taken a target over may make up for the last beat before that, if nobody has
+    /// checked the target since, or something went wrong so shortly before, or is wrong, that it
+    /// can't know.
+    fn makes_up(
+        &self,
+        now: Time,
+        host: Host,
+        name: &Arc<str>,
+        (beat, checked): (Time, Option<Time>),
+    ) -> bool {
+        let begin = self.ledger.began.get(&(host, Arc::clone(name)));
+        let is_taken = begin.is_some_and(|begin| *begin >= beat);
+        let is_missed = checked.is_none_or(|checked| checked + EARLY < beat);
+        let early = Time(beat.0.saturating_sub(micros(UNKNOWN)));
+        let is_hidden = !self.trouble.is_quiet(early, now)
+            || self.trouble.is_rough(early, now)
+            || self.trouble.has_cuts(now);
+        is_taken && (is_missed || is_hidden)
     }
 
     /// Whether a host has just begun to check something, or to go on.
@@ -344,25 +375,35 @@ impl Judge<'_> {
         let Some(lives) = self.ledger.somebody_since() else {
             return Ok(());
         };
-        let quiet = self.trouble.quiet_since(now);
         for (name, watched) in &self.ledger.targets {
             // A minority that is alone with a target has few to confirm a suspicion.
             let is_lonely = shown[name] * 2 <= self.course.plan.hosts as usize;
-            let detection = if is_lonely {
-                LONELY_DETECTION
+            let (kind, detection) = if is_lonely {
+                (2, LONELY_DETECTION)
             } else {
-                self.detection(now)
+                let detection = self.detection(now);
+                (usize::from(detection > DETECTION), detection)
             };
-            let known = watched.since.max(lives).max(quiet);
-            let from = watched.checked.map_or(known, |at| at.max(known));
-            let gap = now.since(from);
-            self.figures.longest_gap = self.figures.longest_gap.max(gap);
-            if gap > detection + watched.definition.interval {
+            let gap = now.since(self.unchecked_since(now, watched, lives));
+            let interval = watched.definition.interval;
+            let over = &mut self.figures.over_interval[kind];
+            *over = (*over).max(gap.saturating_sub(interval));
+            if gap > detection + interval {
                 let how = format!("{name} has not been checked for {gap:?}");
                 return Err((Promise::NoneUnchecked, how));
             }
         }
         Ok(())
+    }
+
+    /// From when on a target counts as unchecked: from its last check. When more than one thing
+    /// has happened since, from the last of them: who took over may be gone itself, and of its
+    /// successor nobody has promised more than that.
+    pub(super) fn unchecked_since(&self, now: Time, watched: &Watched, lives: Time) -> Time {
+        let known = watched.since.max(lives);
+        let checked = watched.checked.map_or(known, |at| at.max(known));
+        let (happened, last) = self.trouble.happened(checked, now);
+        if happened > 1 { last } else { checked }
     }
 
     /// Since when every probe of a target fails, or passes, from wherever; and until now.

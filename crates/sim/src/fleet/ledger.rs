@@ -155,15 +155,14 @@ impl Ledger {
         }
     }
 
-    /// A check of this target begins.
-    pub(super) fn started(&mut self, now: Time, name: &Arc<str>) {
-        if let Some(watched) = self.targets.get_mut(name) {
-            watched.checked = Some(now);
-            watched.starts.push_back(now);
-            if watched.starts.len() > STARTS + 1 {
-                watched.starts.pop_front();
-            }
+    /// A check of this target begins; when the one before did, whoever made it.
+    pub(super) fn started(&mut self, now: Time, name: &Arc<str>) -> Option<Time> {
+        let watched = self.targets.get_mut(name)?;
+        watched.starts.push_back(now);
+        if watched.starts.len() > STARTS + 1 {
+            watched.starts.pop_front();
         }
+        watched.checked.replace(now)
     }
 }
 

@@ -125,6 +125,17 @@ impl Trouble {
             .map_or(Time::ZERO, |at| self.moments[at])
     }
 
+    /// How many things began or ended after `from` and not after `until`, and when the last did;
+    /// what happens at one moment is one thing.
+    #[must_use]
+    pub fn happened(&self, from: Time, until: Time) -> (usize, Time) {
+        let begin = self.moments.partition_point(|moment| *moment <= from);
+        let end = self.moments.partition_point(|moment| *moment <= until);
+        let within = &self.moments[begin..end];
+        let count = within.chunk_by(|a, b| a == b).count();
+        (count, within.last().copied().unwrap_or(from))
+    }
+
     /// Whether nothing begins or ends within this span.
     #[must_use]
     pub fn is_quiet(&self, from: Time, until: Time) -> bool {
@@ -229,6 +240,9 @@ mod tests {
         assert!(trouble.is_rough(at(55), at(70)) && !trouble.is_rough(at(60), at(99)));
         assert_eq!(trouble.stalled(at(75), at(76)), ten);
         assert_eq!(trouble.quiet_since(at(29)), at(20));
+        assert_eq!(trouble.happened(at(9), at(19)), (1, at(10)));
+        assert_eq!(trouble.happened(at(10), at(30)), (2, at(30)));
+        assert_eq!(trouble.happened(at(41), at(49)), (0, at(41)));
         assert!(trouble.is_quiet(at(21), at(29)) && !trouble.is_quiet(at(21), at(30)));
     }
 }

@@ -68,7 +68,11 @@ fn a_death_costs_each_target_one_check_too_many_at_most_and_the_beat_goes_on() {
             let starts = world.starts(&target.name, from);
             let name = &target.name;
             let most = usize::try_from(due).unwrap() + 1;
-            let by: Vec<_> = world.probes.iter().filter(|p| p.2 == *name && p.0 >= from).collect();
+            let by: Vec<_> = world
+                .probes
+                .iter()
+                .filter(|p| p.2 == *name && p.0 >= from)
+                .collect();
             assert!(starts.len() <= most, "{name}: {by:?}");
             // The last ones are in the beat again.
             let last: Vec<_> = starts.iter().rev().take(2).collect();

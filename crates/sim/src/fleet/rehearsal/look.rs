@@ -111,7 +111,6 @@ impl Stage<'_> {
         let Some(lives) = self.judge.ledger.somebody_since() else {
             return;
         };
-        let quiet = self.judge.trouble.quiet_since(now);
         let runs = self.running.iter().filter(|runs| **runs).count();
         let detection = if runs * 2 <= self.running.len() {
             LONELY_DETECTION
@@ -119,18 +118,10 @@ impl Stage<'_> {
             self.judge.detection(now)
         };
         for (name, watched) in &self.judge.ledger.targets {
-            let known = watched.since.max(lives).max(quiet);
-            let from = watched.checked.map_or(known, |at| at.max(known));
+            let from = self.judge.unchecked_since(now, watched, lives);
             let gap = now.since(from);
             let target = index_of(name);
-            // The first check comes early, and the beat after it may be left out.
-            let is_first = from < watched.since + self.rehearsal.interval;
-            let more = if is_first {
-                self.rehearsal.interval / 2
-            } else {
-                Duration::ZERO
-            };
-            if gap > detection + self.rehearsal.interval + more
+            if gap > detection + self.rehearsal.interval
                 && self.look.unchecked[target].replace(from) != Some(from)
             {
                 let how = format!("{name} has not been checked since {from}, for {gap:?}");
