@@ -31,6 +31,8 @@ const ROUNDED: Duration = Duration::from_millis(100);
 /// A check off the beat stands for the next beat if that comes within this, a little less than the
 /// node's own span.
 const STANDS_FOR: Duration = Duration::from_millis(4_900);
+/// So shortly before the next beat nothing is made up for, a little less than the node's own span.
+const SOON: Duration = Duration::from_millis(900);
 /// A taker knows that an owner lived until it was last heard, which is so long before its death.
 const UNKNOWN: Duration = Duration::from_secs(3);
 /// How long a target is new: its first checks come when they come.
@@ -144,7 +146,8 @@ impl Judge<'_> {
         let off = self.off_beat(now, host, definition);
         let is_off = off > LATE && off < interval - EARLY;
         let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
-        let makes_up = before.is_none() && self.makes_up(now, host, name, (beat, checked));
+        let is_first = before.is_none() && interval > off + SOON;
+        let makes_up = is_first && self.makes_up(now, host, name, (beat, checked));
         if is_off && !makes_up && !self.may_be_late(now, host, name, beat) {
             let how = format!("{name} was checked {off:?} after its beat");
             return Err((Promise::NoBurst, how));
