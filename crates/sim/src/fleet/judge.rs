@@ -146,8 +146,7 @@ impl Judge<'_> {
         let off = self.off_beat(now, host, definition);
         let is_off = off > LATE && off < interval - EARLY;
         let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
-        let is_first = before.is_none() && interval > off + SOON;
-        let makes_up = is_first && self.makes_up(now, host, name, (beat, checked));
+        let makes_up = before.is_none() && self.makes_up(now, host, definition, (beat, checked));
         if is_off && !makes_up && !self.may_be_late(now, host, name, beat) {
             let how = format!("{name} was checked {off:?} after its beat");
             return Err((Promise::NoBurst, how));
@@ -171,11 +170,13 @@ impl Judge<'_> {
         &self,
         now: Time,
         host: Host,
-        name: &Arc<str>,
+        definition: &Definition,
         (beat, checked): (Time, Option<Time>),
     ) -> bool {
-        let begin = self.ledger.began.get(&(host, Arc::clone(name)));
-        let is_taken = begin.is_some_and(|begin| *begin >= beat);
+        let place = (host, Arc::clone(&definition.name));
+        let soon = beat + definition.interval - SOON;
+        let begin = self.ledger.began.get(&place);
+        let is_taken = begin.is_some_and(|begin| (beat..soon).contains(begin));
         let is_missed = checked.is_none_or(|checked| checked + EARLY < beat);
         let early = Time(beat.0.saturating_sub(micros(UNKNOWN)));
         let is_hidden = !self.trouble.is_quiet(early, now)
