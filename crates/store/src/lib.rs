@@ -437,6 +437,17 @@ impl Store {
         })
     }
 
+    /// The same of what is on disk here: see [`Self::claimed`].
+    #[must_use]
+    pub fn claims_all_up_to(&self, version: Version) -> bool {
+        self.slots.get(&version.origin).is_some_and(|&slot| {
+            let known = &self.known[usize::from(slot)];
+            let claim = self.claim(known);
+            let closed = known.closed.as_ref();
+            closed.is_some_and(|all| all.covers(claim)) || claim.prefix() >= version.seq
+        })
+    }
+
     fn held(&self, at: At) -> Held<'_> {
         let context = self.contexts.get(&at);
         let copy_of = context.and_then(|context| context.copy_of);

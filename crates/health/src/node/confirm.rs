@@ -135,6 +135,11 @@ impl Node {
         if cluster.cases.of(slot).is_some() {
             return;
         }
+        if self.config.mutation == Some(Mutation::AsksOnce)
+            && row.status.reason == Reason::Unconfirmed
+        {
+            return;
+        }
         let seats = usize::from(definition.confirm).min(cluster.others());
         let members: Vec<ownership::Member> = cluster.ownership.members().cloned().collect();
         let order = ownership::order(&definition.name, &members);
@@ -274,7 +279,11 @@ impl Node {
     /// Others see it answer: it stays as it is, and that is shown.
     fn outvoted(&mut self, slot: Slot, votes: Votes) {
         let hot = &mut self.hot[slot.index()];
-        hot.counters = Counters::new(hot.counters.state);
+        // Its last check here has failed all the same: it is not one that answered.
+        hot.counters = Counters {
+            failures: 1.min(hot.rule.fall - 1),
+            ..Counters::new(hot.counters.state)
+        };
         let joined = self.joined.as_mut().expect("it had a case");
         let times = joined.outvoted.entry(slot).or_default();
         *times += 1;
@@ -376,7 +385,7 @@ impl Node {
         let joined = self.joined.as_mut().expect("its store spoke");
         let by = joined.place(by);
         let owned = joined.owned_mut(slot);
-        if owned.three[0] == by {
+        if owned.three[0] == by || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
         owned.anew(now);

@@ -132,6 +132,7 @@ fn a_write_beyond_a_gap_is_seen_and_is_not_all_that_came_before() {
     cluster.deliver();
     assert!(cluster.stores[&1].is_satisfied(last));
     assert!(!cluster.stores[&1].has_all_up_to(last));
+    assert!(!cluster.stores[&1].claims_all_up_to(last));
 }
 
 /// Broken once: nobody could fill the gap, so the delete was never stable and nothing was closed.
