@@ -45,6 +45,7 @@ pub use votes::{Vote, votes_in_words};
 pub use wire::{WIRE, WIRE_OLDEST};
 
 use crate::fleet::{Accusation, Seat};
+use crate::node::Mutation;
 use crate::outcome::Finding;
 #[cfg(not(test))]
 use packet::pack;
@@ -307,6 +308,8 @@ pub(crate) struct Cluster {
     pub(crate) dropped: Dropped,
     /// The last ones that were heard of, the newest last.
     pub(crate) accusations: VecDeque<Accusation>,
+    /// A rule that is broken on purpose.
+    pub(crate) mutation: Option<Mutation>,
 }
 
 impl Cluster {
@@ -356,6 +359,7 @@ impl Cluster {
             sends: VecDeque::new(),
             dropped: Dropped::default(),
             accusations: VecDeque::new(),
+            mutation: None,
         })
     }
 
@@ -840,6 +844,7 @@ impl Cluster {
         match state {
             State::Alive => self.marks.trust(self.now, member.id),
             _ if member.id == self.me => {}
+            _ if self.mutation == Some(Mutation::SuspectsPromise) => {}
             State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
         }
         if matches!(state, State::Alive | State::Suspect) {
@@ -936,10 +941,19 @@ impl Cluster {
 
     fn settle_marks(&mut self) {
         let (store, shares, membership) = (&self.store, &self.shares, &self.membership);
-        let is_seen = |version| store.has_all_up_to(version);
-        let epoch_of = |owner, interval, sum| {
-            let name = &membership.member(owner)?.name;
-            shares.epoch(name, interval, sum)
+        // What has come and is not on disk is not shown yet either.
+        let mutation = self.mutation;
+        let is_seen = |version: Version| match mutation {
+            Some(Mutation::MarkSkipsGaps) => {
+                let mut seen = store.claimed().seen.into_iter();
+                seen.any(|(origin, seen)| origin == version.origin && seen.has(version.seq))
+            }
+            Some(Mutation::MarkBeforeShown) => store.has_all_up_to(version),
+            _ => store.claims_all_up_to(version),
+        };
+        let epoch_of = |owner, interval, sum| match mutation {
+            Some(Mutation::MarkOfOthers) => Some(u32::MAX),
+            _ => shares.epoch(&membership.member(owner)?.name, interval, sum),
         };
         if self.marks.settle(is_seen, epoch_of) {
             self.effects.push_back(Effect::Marks);

@@ -79,6 +79,24 @@ pub enum Mutation {
     TokenSkipsGaps,
     /// What has come counts as seen before the disk has it and readers are shown it.
     SeenBeforeShown,
+    /// Whoever could not confirm an outage does not ask again.
+    AsksOnce,
+    /// Targets of the dead are left alone.
+    KeepsTheDead,
+    /// What fell between a death and its takeover is not made up for.
+    MissedIsMissed,
+    /// A new owner begins the status anew.
+    TakeoverBeginsAnew,
+    /// A mark holds of whatever targets are believed to be the owner's.
+    MarkOfOthers,
+    /// A mark counts once the last write of its owner is there, without those before it.
+    MarkSkipsGaps,
+    /// A mark counts once what its owner had written is there, on disk and shown or not.
+    MarkBeforeShown,
+    /// A new owner's mark holds of a target at once, whatever others have written of it.
+    MarkHoldsAtOnce,
+    /// What was found under suspicion counts.
+    SuspectsPromise,
 }
 
 impl Default for Config {

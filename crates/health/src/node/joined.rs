@@ -252,7 +252,7 @@ impl Node {
             let notice = Notice::CopiedDisk { name, address };
             self.outputs.push_back(Output::Notice(notice));
         }
-        let cluster = loop {
+        let mut cluster = loop {
             match Cluster::new(config, known.clone(), records.clone()) {
                 Ok(cluster) => break cluster,
                 Err(ClusterError::Store(store::ConfigError::Record { key, .. })) => {
@@ -267,6 +267,7 @@ impl Node {
                 Err(error) => unreachable!("the config was checked: {error}"),
             }
         };
+        cluster.mutation = self.config.mutation;
         self.joined = Some(Box::new(Joined::new(cluster)));
         true
     }

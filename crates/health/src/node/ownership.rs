@@ -70,9 +70,20 @@ impl Node {
         self.count_share(slot);
         if is_live {
             self.note_move(change);
+            if self.is_left_alone(change) {
+                return;
+            }
             let lapse = self.lapse_of(change.before.first());
             self.take_or_give(slot, Some(lapse));
         }
+    }
+
+    /// A mutant: targets of the dead are nobody's.
+    fn is_left_alone(&self, change: &Change) -> bool {
+        let cluster = &self.joined.as_ref().expect("its rooms spoke").cluster;
+        let lives = |name: &Arc<str>| cluster.living(name).is_some();
+        self.config.mutation == Some(Mutation::KeepsTheDead)
+            && change.before.first().is_some_and(|name| !lives(name))
     }
 
     /// When nobody may have checked the targets of who owned them before.
@@ -195,6 +206,10 @@ impl Node {
             self.own_again(slot);
             self.pause_or_resume(slot);
             self.collapse(slot);
+            let begins_anew = self.config.mutation == Some(Mutation::TakeoverBeginsAnew);
+            if begins_anew && self.hot[slot.index()].was_checked {
+                self.change(slot, State::Unknown, crate::outcome::Reason::None, None);
+            }
             if self.config.mutation == Some(Mutation::StreakInventsDown)
                 && self.hot[slot.index()].counters.failures > 0
             {
@@ -217,7 +232,11 @@ impl Node {
         let shares = &mut joined.cluster.shares;
         if let Some(epoch) = shares.count(now, slot, &definition.name, of) {
             let owned = joined.owned_mut(slot);
+            let since = owned.since;
             owned.turn(now, epoch);
+            if self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
+                owned.since = since;
+            }
             let owned = *owned;
             self.staging.open.owners.push((slot, owned));
         }
@@ -282,7 +301,8 @@ impl Node {
     /// A target that is checked here from now on may have missed its last beat.
     fn note_missed(&mut self, slot: Slot, definition: &Definition, lapse: Lapse) {
         let hot = &self.hot[slot.index()];
-        if definition.paused || !hot.was_checked || hot.waits {
+        let is_left = self.config.mutation == Some(Mutation::MissedIsMissed);
+        if definition.paused || !hot.was_checked || hot.waits || is_left {
             return;
         }
         let interval = definition.interval;
