@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use health::Mutation;
 use sim::fleet::{Course, Kind, tell};
 
-const MUTATIONS: [Mutation; 10] = [
+const MUTATIONS: [Mutation; 19] = [
     Mutation::NoCollapse,
     Mutation::VotesIgnored,
     Mutation::SilenceAgrees,
@@ -28,6 +28,15 @@ const MUTATIONS: [Mutation; 10] = [
     Mutation::BootOverrules,
     Mutation::TokenSkipsGaps,
     Mutation::SeenBeforeShown,
+    Mutation::AsksOnce,
+    Mutation::KeepsTheDead,
+    Mutation::MissedIsMissed,
+    Mutation::TakeoverBeginsAnew,
+    Mutation::MarkOfOthers,
+    Mutation::MarkSkipsGaps,
+    Mutation::MarkBeforeShown,
+    Mutation::MarkHoldsAtOnce,
+    Mutation::SuspectsPromise,
 ];
 
 fn main() -> ExitCode {

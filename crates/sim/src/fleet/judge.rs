@@ -37,6 +37,8 @@ const SOON: Duration = Duration::from_millis(900);
 const UNKNOWN: Duration = Duration::from_secs(3);
 /// How long a target is new: its first checks come when they come.
 const NEW: Duration = Duration::from_secs(4);
+/// How long what is taken away may be on its way out.
+const GOES: Duration = Duration::from_secs(2);
 /// How often a host's views are looked at for their ages.
 const VIEWED_EVERY: Duration = Duration::from_millis(300);
 
@@ -371,17 +373,28 @@ impl Judge<'_> {
             }
         }
         self.ledger.targets.retain(|name, _| all.contains_key(name));
-        self.gaps(now, &all).map_err(|breach| (None, breach))?;
+        let running = self.hosts().filter(|host| world.is_running(*host));
+        let is_torn = running
+            .into_iter()
+            .all(|host| self.is_in_minority(world, host));
+        self.gaps(now, &all, is_torn)
+            .map_err(|breach| (None, breach))?;
         self.states(world)
     }
 
-    fn gaps(&mut self, now: Time, shown: &BTreeMap<Arc<str>, usize>) -> Result<(), Breach> {
+    /// `is_torn`: nobody can talk with a majority.
+    fn gaps(
+        &mut self,
+        now: Time,
+        shown: &BTreeMap<Arc<str>, usize>,
+        is_torn: bool,
+    ) -> Result<(), Breach> {
         let Some(lives) = self.ledger.somebody_since() else {
             return Ok(());
         };
         for (name, watched) in &self.ledger.targets {
             // A minority that is alone with a target has few to confirm a suspicion.
-            let is_lonely = shown[name] * 2 <= self.course.plan.hosts as usize;
+            let is_lonely = is_torn || shown[name] * 2 <= self.course.plan.hosts as usize;
             let (kind, detection) = if is_lonely {
                 (2, LONELY_DETECTION)
             } else {
@@ -463,7 +476,7 @@ impl Judge<'_> {
                 };
                 after + span
             };
-            if now < due(detection) {
+            if now < due(detection) || self.is_going(now, name) {
                 continue;
             }
             for host in self.hosts().filter(|host| world.is_running(*host)) {
@@ -499,6 +512,14 @@ impl Judge<'_> {
         Ok(())
     }
 
+    /// Whether a target may be on its way out: its status may go before its definition.
+    fn is_going(&self, now: Time, name: &str) -> bool {
+        let reloads = self.ledger.reloads.iter().map(|reload| reload.at);
+        let ops = self.ledger.ops.values().filter(|op| *op.name == *name);
+        let mut asked = reloads.chain(ops.map(|op| op.at));
+        asked.any(|at| now < at + GOES)
+    }
+
     /// Whether a host can talk with no more than half of all, itself included.
     pub(super) fn is_in_minority(&self, world: &World<Process>, host: Host) -> bool {
         let now = world.now();
@@ -514,8 +535,9 @@ impl Judge<'_> {
     /// What a host may show of a target that is in this state for all, as if it were fresh.
     pub(super) fn allowed(&self, now: Time, is_minority: bool, state: State) -> &'static [State] {
         let early = Time(now.0.saturating_sub(15_000_000));
-        let is_doubtful =
-            is_minority || self.trouble.is_one_way(now) || self.trouble.is_rough(early, now);
+        // Who is asked may be out of reach, and yet alive for everybody.
+        let is_torn = self.trouble.is_one_way(now) || self.trouble.is_partial(now);
+        let is_doubtful = is_minority || is_torn || self.trouble.is_rough(early, now);
         match (state, is_doubtful) {
             (State::Up, false) => &[State::Up],
             (State::Up, true) => &[State::Up, State::Unknown],

@@ -1,6 +1,8 @@
 //! When something was wrong between or on the hosts, as the plan says: what time-bound promises
 //! are measured from.
 
+use std::collections::BTreeSet;
+
 use base::{Duration, Time};
 
 use crate::cluster::{Fault, Host, Link, Plan};
@@ -175,6 +177,20 @@ impl Trouble {
         })
     }
 
+    /// Whether two hosts that can't talk now both can with a third: none of them is gone for the
+    /// others then.
+    #[must_use]
+    pub fn is_partial(&self, now: Time) -> bool {
+        let open = |a, b| self.is_open(a, b, now, now) && self.is_open(b, a, now, now);
+        let cut = |cut: &&Cut| cut.begins <= now && now < cut.ends;
+        let hosts: BTreeSet<Host> = self.cuts.iter().map(|cut| cut.from).collect();
+        let mut cuts = self.cuts.iter().filter(cut);
+        cuts.any(|cut| {
+            let mut third = hosts.iter().filter(|h| **h != cut.from && **h != cut.to);
+            third.any(|third| open(cut.from, *third) && open(cut.to, *third))
+        })
+    }
+
     /// Whether that was so at some moment of this span.
     #[must_use]
     pub fn was_one_way(&self, from: Time, until: Time) -> bool {
@@ -238,6 +254,7 @@ mod tests {
         assert!(trouble.is_open(Host(1), Host(2), at(12), at(12)));
         assert!(!trouble.is_one_way(at(12)) && trouble.is_one_way(at(35)));
         assert!(trouble.is_rough(at(55), at(70)) && !trouble.is_rough(at(60), at(99)));
+        assert!(!trouble.is_partial(at(12)) && trouble.is_partial(at(35)));
         assert_eq!(trouble.stalled(at(75), at(76)), ten);
         assert_eq!(trouble.quiet_since(at(29)), at(20));
         assert_eq!(trouble.happened(at(9), at(19)), (1, at(10)));
