@@ -12,6 +12,7 @@ mod judge;
 mod ledger;
 mod node;
 mod promises;
+pub mod provoked;
 mod readers;
 pub mod rehearsal;
 mod run;

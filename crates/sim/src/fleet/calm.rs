@@ -42,6 +42,7 @@ impl Judge<'_> {
                 }
                 return;
             }
+            Call::Drain(_) | Call::Leave(_) => return self.trouble.note(now),
             Call::Probed { .. } => return,
         };
         let op = Op {

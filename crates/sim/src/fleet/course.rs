@@ -31,11 +31,13 @@ pub enum Kind {
     /// Puts through one node whose tokens are shown to others, whatever goes wrong meanwhile; disks
     /// are lost and go back in time, too.
     Reads,
+    /// An operator has nodes give their targets away, or leave and come back, while others crash.
+    Leaves,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Still,
         Self::Crashes,
         Self::Cuts,
@@ -43,6 +45,7 @@ impl Kind {
         Self::Writes,
         Self::All,
         Self::Reads,
+        Self::Leaves,
     ];
 }
 
@@ -96,6 +99,9 @@ impl Course {
         if kind == Kind::Reads {
             course.draw_reads(&mut rng);
         }
+        if kind == Kind::Leaves {
+            course.draw_leaves(&mut rng);
+        }
         course
     }
 
@@ -126,7 +132,9 @@ impl Course {
             self.servers.moods.insert(name, server);
         }
         let blocks = match self.kind {
-            Kind::Crashes | Kind::Weather | Kind::Writes | Kind::Reads => rng.below(3),
+            Kind::Crashes | Kind::Weather | Kind::Writes | Kind::Reads | Kind::Leaves => {
+                rng.below(3)
+            }
             Kind::Still | Kind::Cuts | Kind::All => rng.below(8),
         };
         for _ in 0..blocks {
@@ -147,6 +155,7 @@ impl Course {
     fn draw_faults(&mut self, rng: &mut Rng) {
         let count = match self.kind {
             Kind::Still => 0,
+            Kind::Leaves => rng.below(5),
             Kind::All | Kind::Reads => 2 + rng.below(16),
             Kind::Crashes | Kind::Cuts | Kind::Weather | Kind::Writes => 1 + rng.below(10),
         };
@@ -164,7 +173,7 @@ impl Course {
         let kind = match self.kind {
             Kind::All | Kind::Reads => Kind::ALL[1 + usize::try_from(rng.below(3)).expect("small")],
             Kind::Writes if rng.chance(40) => Kind::Cuts,
-            Kind::Writes => Kind::Crashes,
+            Kind::Writes | Kind::Leaves => Kind::Crashes,
             other => other,
         };
         let host = self.any(rng);
@@ -196,7 +205,7 @@ impl Course {
             }
             (Kind::Weather, 0..7) => Fault::Weather(bad_link(rng)),
             (Kind::Weather, _) => Fault::Rough(host, self.any(rng), bad_link(rng)),
-            (Kind::Still | Kind::Writes | Kind::All | Kind::Reads, _) => return,
+            (Kind::Still | Kind::Writes | Kind::All | Kind::Reads | Kind::Leaves, _) => return,
         };
         self.plan.faults.push((at, fault));
     }
@@ -215,6 +224,22 @@ impl Course {
                 _ => Call::Load(self.version(rng, n)),
             };
             self.calls.push((at, host, call));
+        }
+        self.calls.sort_by_key(|(at, ..)| *at);
+    }
+
+    /// Who leaves is started again after a while; who only gives its targets away does so until its
+    /// process ends.
+    fn draw_leaves(&mut self, rng: &mut Rng) {
+        let count = 1 + rng.below(8);
+        for n in 0..count {
+            let (at, _) = span(rng, Time::ZERO + START, self.plan.calm_from);
+            let call = if rng.chance(70) {
+                Call::Leave(Duration::from_millis(500 + rng.below(10_000)))
+            } else {
+                Call::Drain(Request(n))
+            };
+            self.calls.push((at, self.any(rng), call));
         }
         self.calls.sort_by_key(|(at, ..)| *at);
     }
@@ -295,7 +320,7 @@ fn target_named(rng: &mut Rng, name: &str) -> Arc<Definition> {
     })
 }
 
-fn labelled(definition: &Definition, n: u64) -> Arc<Definition> {
+pub(super) fn labelled(definition: &Definition, n: u64) -> Arc<Definition> {
     let label = ("n".into(), n.to_string().into());
     Arc::new(Definition {
         labels: Box::new([label]),

@@ -92,6 +92,11 @@ impl Judge<'_> {
         names.join(", ")
     }
 
+    /// How many hosts count as members.
+    fn members(&self, now: Time) -> usize {
+        self.ledger.members(self.course.plan.hosts, now)
+    }
+
     /// What the answers of two nodes may be apart, or a check's time be told wrong by.
     fn slack(&self, from: Time, now: Time) -> Option<Duration> {
         let early = Time(from.0.saturating_sub(5_000_000));
@@ -309,7 +314,8 @@ impl Judge<'_> {
         let fails = |host: &&Option<Host>| host.is_none_or(|host| !passes(host));
         let (failing, seats) = if asked.is_empty() {
             let failing = self.hosts().filter(|host| !passes(*host)).count();
-            let seats = usize::from(definition.confirm).min(self.course.plan.hosts as usize - 1);
+            let others = self.members(written.at).saturating_sub(1);
+            let seats = usize::from(definition.confirm).min(others);
             (failing, seats + 1)
         } else {
             (asked.iter().filter(fails).count(), asked.len())
@@ -344,11 +350,11 @@ impl Judge<'_> {
             *other != written.by && lived && self.trouble.is_open(*other, written.by, from, at)
         };
         let heard = self.hosts().filter(is_heard).count() + 1;
-        if heard * 2 <= self.course.plan.hosts as usize {
+        let members = self.members(written.at);
+        if heard * 2 <= members {
             let how = format!(
-                "{name} was written down by {}, who can have heard {heard} of {}",
-                self.name(written.by),
-                self.course.plan.hosts
+                "{name} was written down by {}, who can have heard {heard} of {members}",
+                self.name(written.by)
             );
             return Err((Promise::NoFalseAlarm, how));
         }
@@ -394,7 +400,7 @@ impl Judge<'_> {
         };
         for (name, watched) in &self.ledger.targets {
             // A minority that is alone with a target has few to confirm a suspicion.
-            let is_lonely = is_torn || shown[name] * 2 <= self.course.plan.hosts as usize;
+            let is_lonely = is_torn || shown[name] * 2 <= self.members(now);
             let (kind, detection) = if is_lonely {
                 (2, LONELY_DETECTION)
             } else {
@@ -529,7 +535,7 @@ impl Judge<'_> {
                 && self.trouble.is_open(*other, host, now, now)
         };
         let connected = self.hosts().filter(joined).count();
-        connected * 2 <= self.course.plan.hosts as usize
+        connected * 2 <= self.members(now)
     }
 
     /// What a host may show of a target that is in this state for all, as if it were fresh.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use base::{Slot, Ticket, Time};
+use base::{Duration, Slot, Ticket, Time};
 use health::{Answer, Definition};
 
 use crate::cluster::Host;
@@ -80,6 +80,8 @@ pub(super) struct Ledger {
     pub(super) runs_since: Vec<Option<Time>>,
     /// When each host's process last ran.
     pub(super) ran_last: Vec<Time>,
+    /// Who has said farewell, and when it was started again.
+    pub(super) left: BTreeMap<Host, Option<Time>>,
     /// Since when a target is shown differently by two nodes.
     pub(super) differs: BTreeMap<Arc<str>, Time>,
     /// Since when some status has siblings.
@@ -94,6 +96,9 @@ pub(super) fn label_of(definition: &Definition) -> Option<u64> {
     value.parse().ok()
 }
 
+/// Within this, all know of a node that is back.
+const REJOINS: Duration = Duration::from_secs(3);
+
 /// Stands for the file as it was at first.
 pub(super) const FIRST: u64 = u64::MAX;
 
@@ -104,6 +109,13 @@ impl Ledger {
             ran_last: vec![Time::ZERO; hosts as usize],
             ..Self::default()
         }
+    }
+
+    /// How many of these hosts count as members: not those that have left, nor those that have
+    /// come back just now.
+    pub(super) fn members(&self, hosts: u32, now: Time) -> usize {
+        let is_out = |back: &&Option<Time>| back.is_none_or(|back| now < back + REJOINS);
+        hosts as usize - self.left.values().filter(is_out).count()
     }
 
     /// Since when somebody has been running all the time.
@@ -139,7 +151,7 @@ impl Ledger {
         let known = self.targets.get(&definition.name);
         let is_new = known.is_none_or(|known| {
             !is_same_check(&known.definition, definition)
-                || known.since + base::Duration::from_secs(4) > now
+                || known.since + Duration::from_secs(4) > now
         });
         let place = (host, Arc::clone(&definition.name));
         // A host that stood still learns late that a target is asked otherwise.

@@ -26,6 +26,10 @@ pub enum Call {
     Put(Request, Arc<Definition>),
     /// Take a target made through the API away.
     Delete(Request, Arc<str>),
+    /// Give all targets away.
+    Drain(Request),
+    /// Do so, and say farewell within so long; then the process ends.
+    Leave(Duration),
     /// A probe of this life of the process comes back, so long after it was started.
     Probed {
         /// Which life.
@@ -67,6 +71,8 @@ pub enum Word {
     Notice(Notice),
     /// Another live node has its name: it must end.
     Refused,
+    /// It has said farewell: it ends.
+    Left,
 }
 
 /// How a process is set up, beside what its host says.
@@ -223,6 +229,7 @@ impl Process {
             Output::View(_) => self.say(Word::View),
             Output::Notice(notice) => self.say(Word::Notice(notice)),
             Output::Refused { .. } => self.say(Word::Refused),
+            Output::Left => self.say(Word::Left),
             Output::Send(to, way, bytes) => {
                 self.traffic.add(way == Way::Datagram, &bytes);
                 self.effects.push_back(Effect::Send(to, way, sealed(bytes)));
@@ -230,11 +237,7 @@ impl Process {
             Output::Inquired(inquiry, _) => {
                 self.give(now, Input::Tell(inquiry, Findings::default()));
             }
-            Output::Past(..)
-            | Output::Judged(..)
-            | Output::Loaded(..)
-            | Output::Told(..)
-            | Output::Left => {}
+            Output::Past(..) | Output::Judged(..) | Output::Loaded(..) | Output::Told(..) => {}
         }
     }
 
@@ -317,6 +320,8 @@ impl cluster::Node for Process {
 
     fn call(&mut self, now: Time, call: Call) {
         match call {
+            Call::Drain(request) => self.give(now, Input::Drain(request)),
+            Call::Leave(within) => self.give(now, Input::Leave(within)),
             Call::Load(file) => self.give(now, Input::Load(Source::File, file)),
             Call::Put(request, definition) => self.give(now, Input::Put(request, definition)),
             Call::Delete(request, name) => self.give(now, Input::Delete(request, name)),

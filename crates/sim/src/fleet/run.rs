@@ -339,6 +339,9 @@ impl<'a> Runner<'a> {
             Happened::Booted => {
                 self.judge.trouble.note(step.at);
                 self.judge.ledger.runs_since[host.index()] = Some(step.at);
+                if let Some(back) = self.judge.ledger.left.get_mut(&host) {
+                    *back = Some(step.at);
+                }
                 self.calm = self.calm.max(step.at);
             }
             _ => {}
@@ -400,6 +403,15 @@ impl<'a> Runner<'a> {
                 Ok(())
             }
             Word::Notice(_) => Ok(()),
+            Word::Left => {
+                self.judge.trouble.note(now);
+                self.judge.ledger.left.insert(host, None);
+                let away = Duration::from_millis(200 + self.rng.below(8_000));
+                self.calm = self.calm.max(now + away);
+                let ends = Fault::Crash(host, away, DiskAfter::Kept);
+                self.world.fault_at(now, ends);
+                Ok(())
+            }
             Word::Refused => {
                 self.refused += 1;
                 self.judge.trouble.note(now);
@@ -434,5 +446,6 @@ fn told(word: &Word) -> String {
         Word::View => "view".to_owned(),
         Word::Notice(notice) => format!("{notice:?}"),
         Word::Refused => "refused".to_owned(),
+        Word::Left => "left".to_owned(),
     }
 }

@@ -295,7 +295,7 @@ impl Crowd {
                     self.started(step.at, name, is_opinion);
                 }
                 Word::Event(event) => self.event(step.at, &event),
-                Word::Refused => panic!("names are unique here"),
+                Word::Refused | Word::Left => panic!("names are unique here, and nobody leaves"),
                 Word::Defined(_) | Word::Answer(..) | Word::View | Word::Notice(_) => {}
             }
         }

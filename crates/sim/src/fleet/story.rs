@@ -153,6 +153,8 @@ impl Story {
                     vec![("targets", file.len().to_string())],
                 );
             }
+            Happened::Called(Call::Drain(_)) => add("asked to give all targets away", Vec::new()),
+            Happened::Called(Call::Leave(_)) => add("asked to leave", Vec::new()),
             Happened::Called(Call::Probed { finding, .. }) => {
                 if let Some(name) = probed {
                     let fields = vec![("name", name.to_string()), ("finding", found(*finding))];
@@ -201,6 +203,7 @@ impl Story {
                 self.add(at, host, level, message, fields);
             }
             Word::Refused => self.add(at, host, "ERROR", "the name is taken", Vec::new()),
+            Word::Left => self.add(at, host, "INFO", "left", Vec::new()),
             Word::Probe { .. } | Word::Defined(_) | Word::View => {}
         }
     }

@@ -215,7 +215,7 @@ impl<'a> Stage<'a> {
             Word::Defined(definition) => self.judge.ledger.defined(now, host, &definition),
             Word::Event(event) => self.changed(now, host, &event),
             Word::View => self.viewed(now, host),
-            Word::Answer(..) | Word::Notice(_) => {}
+            Word::Answer(..) | Word::Notice(_) | Word::Left => {}
             Word::Refused => {
                 self.judge.trouble.note(now);
                 let ends = Fault::Crash(host, TRY_AGAIN, DiskAfter::Kept);

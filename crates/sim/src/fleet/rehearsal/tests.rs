@@ -82,6 +82,28 @@ fn promises_hold_and_targets_are_taken_over_when_nodes_are_killed() {
 }
 
 #[test]
+fn no_gap_is_longer_than_detection_and_an_interval_however_long_that_is() {
+    for (seed, seconds) in [(1, 1), (2, 5), (3, 10), (4, 10), (5, 30), (6, 60), (7, 60)] {
+        let rehearsal = Rehearsal {
+            nodes: 5,
+            targets: 60,
+            span: Duration::from_secs(60 + 6 * seconds),
+            interval: Duration::from_secs(seconds),
+            outages: Some(0),
+            kills: vec![
+                kill(1, 20 + 2 * seconds, None),
+                kill(3, 30 + 4 * seconds, Some(34 + 4 * seconds)),
+            ],
+            ..small(seed)
+        };
+        let forecast = rehearse(&rehearsal);
+        assert_eq!(forecast.broken, [], "seed {seed}, every {seconds} s");
+        let gap = forecast.gap.expect("there were checks");
+        assert!(gap.span <= forecast.bounds.gap, "seed {seed}: {gap:?}");
+    }
+}
+
+#[test]
 fn promises_hold_over_partitions_and_the_sides_become_one_again() {
     for seed in 0..20 {
         let mut rehearsal = small(seed);
@@ -205,6 +227,17 @@ fn a_takeover_in_a_beat_of_its_own_is_a_burst() {
         rehearsal.kills = vec![kill(0, 30, None)];
     });
     assert!(promises.contains(&Promise::NoBurst), "{promises:?}");
+}
+
+#[test]
+fn targets_of_the_dead_that_wait_for_their_beat_are_unchecked_for_too_long() {
+    let promises = broken_by(Mutation::MissedIsMissed, |rehearsal| {
+        rehearsal.interval = Duration::from_secs(20);
+        rehearsal.targets = 40;
+        rehearsal.outages = Some(0);
+        rehearsal.kills = vec![kill(0, 70, None)];
+    });
+    assert!(promises.contains(&Promise::NoneUnchecked), "{promises:?}");
 }
 
 #[test]
