@@ -844,7 +844,6 @@ impl Cluster {
         match state {
             State::Alive => self.marks.trust(self.now, member.id),
             _ if member.id == self.me => {}
-            _ if self.mutation == Some(Mutation::SuspectsPromise) => {}
             State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
         }
         if matches!(state, State::Alive | State::Suspect) {

@@ -95,8 +95,6 @@ pub enum Mutation {
     MarkBeforeShown,
     /// A new owner's mark holds of a target at once, whatever others have written of it.
     MarkHoldsAtOnce,
-    /// What was found under suspicion counts.
-    SuspectsPromise,
 }
 
 impl Default for Config {

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use health::Mutation;
 use sim::fleet::{Course, Kind, tell};
 
-const MUTATIONS: [Mutation; 19] = [
+const MUTATIONS: [Mutation; 18] = [
     Mutation::NoCollapse,
     Mutation::VotesIgnored,
     Mutation::SilenceAgrees,
@@ -36,7 +36,6 @@ const MUTATIONS: [Mutation; 19] = [
     Mutation::MarkSkipsGaps,
     Mutation::MarkBeforeShown,
     Mutation::MarkHoldsAtOnce,
-    Mutation::SuspectsPromise,
 ];
 
 fn main() -> ExitCode {

@@ -3,7 +3,7 @@
 //! Each kind of course is run on the same number of seeds. That each promise bites is shown in
 //! `fleet_mutants.rs`.
 
-use sim::fleet::{Course, Kind, cut_down, run};
+use sim::fleet::{Course, Kind, cut_down, provoked, run};
 
 /// How many seeds of each kind the landing tests take.
 const LANDING: u64 = 170;
@@ -70,6 +70,30 @@ fn every_promise_holds_while_targets_come_and_go() {
 #[test]
 fn every_promise_holds_when_everything_goes_wrong() {
     promises_hold(Kind::All);
+}
+
+#[test]
+fn every_promise_holds_while_nodes_drain_and_leave() {
+    promises_hold(Kind::Leaves);
+}
+
+#[test]
+fn every_promise_holds_on_courses_made_by_hand() {
+    let made = [
+        provoked::short_cuts,
+        provoked::handovers,
+        provoked::deaf_owners,
+        provoked::redefined,
+    ];
+    for (at, course) in made.iter().enumerate() {
+        for seed in 0..seeds() / 4 {
+            assert_eq!(
+                run(&course(seed), 0).broken,
+                None,
+                "course {at}, seed {seed}"
+            );
+        }
+    }
 }
 
 #[test]

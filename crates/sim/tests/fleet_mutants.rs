@@ -1,7 +1,7 @@
 //! Every promise bites: a node that breaks one rule on purpose is caught, by the promise named.
 
 use health::Mutation;
-use sim::fleet::{Course, Kind, Promise, Wrong, first_wrong, run, tell};
+use sim::fleet::{Course, Kind, Promise, Wrong, first_wrong, provoked, run, tell};
 
 /// How many seeds a mutant may survive.
 const SEEDS: u64 = 60;
@@ -9,20 +9,26 @@ const SEEDS: u64 = 60;
 /// Runs a mutant on the seeds of a kind until one breaks this promise first. The first step in which
 /// its logs differ from those of a sound run must be told in these words.
 fn is_caught(mutation: Mutation, kind: Kind, promise: Promise, step: &[&str]) {
+    is_caught_on(mutation, |seed| Course::draw(kind, seed), promise, step);
+}
+
+/// The same on courses that are made otherwise.
+fn is_caught_on(
+    mutation: Mutation,
+    course: impl Fn(u64) -> Course,
+    promise: Promise,
+    step: &[&str],
+) {
     for seed in 0..SEEDS {
-        let mut course = Course::draw(kind, seed);
-        assert_eq!(
-            run(&course, 0).broken,
-            None,
-            "{kind:?}, seed {seed}, unbroken"
-        );
+        let mut course = course(seed);
+        assert_eq!(run(&course, 0).broken, None, "seed {seed}, unbroken");
         course.mutation = Some(mutation);
         let broken = run(&course, 0).broken;
         if broken.is_some_and(|broken| broken.promise == promise) {
             return told(&course, step);
         }
     }
-    panic!("{mutation:?} survived {SEEDS} seeds of {kind:?} without breaking {promise:?}");
+    panic!("{mutation:?} survived {SEEDS} seeds without breaking {promise:?}");
 }
 
 /// The logs of this run name its first wrong step in one of these words.
@@ -136,5 +142,75 @@ fn what_has_come_but_is_not_shown_yet_is_an_older_answer() {
         Kind::Reads,
         Promise::ReadYourWrites,
         &["shows a reader its put"],
+    );
+}
+
+#[test]
+fn who_does_not_ask_again_misses_an_outage() {
+    is_caught(
+        Mutation::AsksOnce,
+        Kind::Still,
+        Promise::NoMissedOutage,
+        &["asks others what they see"],
+    );
+}
+
+#[test]
+fn targets_of_the_dead_that_nobody_takes_over_are_unchecked() {
+    is_caught(
+        Mutation::KeepsTheDead,
+        Kind::Crashes,
+        Promise::NoneUnchecked,
+        &["checks", "promises"],
+    );
+}
+
+#[test]
+fn a_takeover_that_begins_the_status_anew_invents_one() {
+    is_caught(
+        Mutation::TakeoverBeginsAnew,
+        Kind::Crashes,
+        Promise::PlainOrder,
+        &["transition", "promises"],
+    );
+}
+
+#[test]
+fn a_mark_of_other_targets_than_are_believed_to_be_the_owners_is_a_dishonest_age() {
+    is_caught_on(
+        Mutation::MarkOfOthers,
+        provoked::redefined,
+        Promise::HonestAge,
+        &["a promise is broken"],
+    );
+}
+
+#[test]
+fn a_mark_that_skips_a_write_of_its_owner_is_a_dishonest_age() {
+    is_caught_on(
+        Mutation::MarkSkipsGaps,
+        provoked::short_cuts,
+        Promise::HonestAge,
+        &["stale", "fresh again", "a promise is broken"],
+    );
+}
+
+#[test]
+fn a_mark_before_what_it_covers_is_shown_is_a_dishonest_age() {
+    is_caught_on(
+        Mutation::MarkBeforeShown,
+        provoked::handovers,
+        Promise::HonestAge,
+        &["a promise is broken"],
+    );
+}
+
+#[test]
+fn a_mark_of_a_new_owner_that_holds_at_once_is_a_dishonest_age() {
+    is_caught_on(
+        Mutation::MarkHoldsAtOnce,
+        provoked::deaf_owners,
+        Promise::HonestAge,
+        &["promises"],
     );
 }

@@ -54,24 +54,25 @@ pub fn handovers(seed: u64) -> Course {
     course
 }
 
-/// A node that reaches no target is started anew, and soon after it hears nobody any more while all
-/// hear it: it goes on promising what it found, and not what its forerunner wrote last.
+/// One of two nodes reaches no target. It is started anew, and soon after it hears the other no more,
+/// which hears it: it goes on promising what it found itself, and does not know what its forerunner
+/// wrote last, just before the targets fail for both.
 #[must_use]
 pub fn deaf_owners(seed: u64) -> Course {
-    let (mut course, mut rng) = restless(seed, 3, 500);
-    for server in course.servers.moods.values_mut() {
-        server.moods.clear();
-    }
+    let (mut course, mut rng) = restless(seed, 2, 500);
+    let mut moods = Vec::new();
     each(&mut rng, 20_000, |rng, at| {
-        let host = any(rng, 3);
-        let away = Duration::from_millis(500 + rng.below(4_000));
+        let host = any(rng, 2);
+        let away = Duration::from_millis(500 + rng.below(2_000));
         let dies = Fault::Crash(host, away, DiskAfter::Kept);
         course.plan.faults.push((at, dies));
-        let others = (0..3).map(Host).filter(|other| *other != host).collect();
         let deaf = at + away + Duration::from_millis(1_000 + rng.below(2_000));
-        let span = Duration::from_millis(3_000 + rng.below(4_000));
-        let cut = Fault::OneWay(others, vec![host], span);
+        let span = Duration::from_millis(3_000 + rng.below(5_000));
+        let other = Host(1 - host.0);
+        let cut = Fault::OneWay(vec![other], vec![host], span);
         course.plan.faults.push((deaf, cut));
+        let fails = deaf + Duration::from_millis(200 + rng.below(1_500));
+        moods.push((fails, deaf + span + Duration::from_secs(2), Mood::Refusing));
         course.servers.blocks.push(Block {
             host,
             target: None,
@@ -79,6 +80,9 @@ pub fn deaf_owners(seed: u64) -> Course {
             until: deaf + span,
         });
     });
+    for server in course.servers.moods.values_mut() {
+        server.moods.clone_from(&moods);
+    }
     course
 }
 
