@@ -129,6 +129,8 @@ const UNABLE: Duration = Duration::from_mins(10);
 
 /// How long a change of counters may wait for the disk when nothing else is written.
 const SOFT_WRITE: Duration = Duration::from_secs(1);
+/// Room for outputs that is kept when none is left.
+const OUTPUTS_KEPT: usize = 64;
 
 /// One node.
 #[derive(Debug)]
@@ -275,7 +277,9 @@ impl Node {
             Input::Tick => {}
             Input::Stop => self.stop(),
         }
-        self.turn_together();
+        if self.joined.is_some() {
+            self.turn_together();
+        }
         self.retime();
         if !self.is_stopping {
             self.beat();
@@ -293,9 +297,9 @@ impl Node {
             }
         }
         let first = self.outputs.pop_front();
-        if first.is_none() {
+        if first.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
             // A load of many targets is over: its room is given back.
-            self.outputs.shrink_to(64);
+            self.outputs.shrink_to(OUTPUTS_KEPT);
         }
         first
     }
@@ -303,15 +307,21 @@ impl Node {
     /// When to give [`Input::Tick`], if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let starts = || {
-            let beat = self.schedule.deadline().map(|due| self.clock.time(due));
-            beat.into_iter().chain(self.pace.deadline()).min()
+        let mut first = None;
+        // By hand: it is asked for after every input.
+        let mut or = |due: Option<Time>| {
+            if let Some(due) = due {
+                first = Some(first.map_or(due, |first: Time| first.min(due)));
+            }
         };
-        let start = if self.is_stopping { None } else { starts() };
-        let view = self.staging.is_ready().then_some(self.view_at);
-        let soft = (!self.soft.is_empty()).then_some(self.soft_at);
-        let joined = self.joined.as_ref().and_then(|joined| joined.deadline());
-        [start, view, soft, joined].into_iter().flatten().min()
+        if !self.is_stopping {
+            or(self.schedule.deadline().map(|due| self.clock.time(due)));
+            or(self.pace.deadline());
+        }
+        or(self.staging.is_ready().then_some(self.view_at));
+        or((!self.soft.is_empty()).then_some(self.soft_at));
+        or(self.joined.as_ref().and_then(|joined| joined.deadline()));
+        first
     }
 
     /// What readers see.

@@ -247,6 +247,9 @@ impl Node {
 
     /// Takes what left the beat off it and puts what joined on, all at once.
     pub(super) fn retime(&mut self) {
+        if self.off_beat.is_empty() && self.on_beat.is_empty() {
+            return;
+        }
         let (mut off, on) = (
             std::mem::take(&mut self.off_beat),
             std::mem::take(&mut self.on_beat),
