@@ -502,14 +502,14 @@ impl Driver {
             Output::Answer(request, answer) => self.reply(request, answer),
             Output::Inquired(inquiry, slot) => {
                 let findings = self.front.figures.findings(slot);
-                self.give(Input::Tell(inquiry, findings));
+                self.give(Input::Tell(inquiry, Box::new(findings)));
             }
             Output::Told(request, told) => {
                 if let Some(Reply::Account(reply)) = self.waiting.remove(&request) {
                     let _ = reply.send(told);
                 }
             }
-            Output::Loaded(_, diff) => self.loaded(diff),
+            Output::Loaded(_, diff) => self.loaded(*diff),
         }
     }
 

@@ -273,7 +273,7 @@ impl Node {
             Input::Leave(within) => self.leave(within),
             Input::Forget(request, name) => self.forget(request, &name),
             Input::Inquire(request, name) => self.inquire(request, &name),
-            Input::Tell(inquiry, findings) => self.tell(inquiry, findings),
+            Input::Tell(inquiry, findings) => self.tell(inquiry, *findings),
             Input::Tick => {}
             Input::Stop => self.stop(),
         }

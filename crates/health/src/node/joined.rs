@@ -250,7 +250,7 @@ impl Node {
         if let Some(home) = copied {
             let (name, address) = (home.name, home.address);
             let notice = Notice::CopiedDisk { name, address };
-            self.outputs.push_back(Output::Notice(notice));
+            self.outputs.push_back(Output::Notice(Box::new(notice)));
         }
         let cluster = loop {
             match Cluster::new(config, known.clone(), records.clone()) {
@@ -373,7 +373,7 @@ impl Node {
                 self.joined.as_mut().expect("it spoke").has_left = true;
                 self.outputs.push_back(Output::Left);
             }
-            Effect::Notice(notice) => self.outputs.push_back(Output::Notice(notice)),
+            Effect::Notice(notice) => self.outputs.push_back(Output::Notice(Box::new(notice))),
         }
     }
 
