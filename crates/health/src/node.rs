@@ -7,6 +7,7 @@
 
 mod catalog;
 mod confirm;
+mod favours;
 mod inquire;
 mod joined;
 mod origins;
