@@ -57,7 +57,7 @@ pub(crate) fn give(bytes: Vec<u8>, way: Way) -> (usize, usize) {
                     match output {
                         Output::Send(_, _, bytes) => came.1 += bytes.len(),
                         Output::Inquired(inquiry, _) => {
-                            inputs.push(Input::Tell(inquiry, Findings::default()));
+                            inputs.push(Input::Tell(inquiry, Box::default()));
                         }
                         Output::Persist { batch, .. } => inputs.push(Input::Persisted(batch)),
                         _ => {}
@@ -143,7 +143,7 @@ impl Queue {
                 self.push(soon, 1 - from, Input::Received(address, way, bytes));
             }
             Output::Inquired(inquiry, _) => {
-                self.push(soon, from, Input::Tell(inquiry, Findings::default()));
+                self.push(soon, from, Input::Tell(inquiry, Box::default()));
             }
             _ => {}
         }

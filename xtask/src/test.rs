@@ -90,6 +90,8 @@ struct Tally {
     passed: usize,
     failed: usize,
     ignored: usize,
+    /// Passed, and not the first time.
+    flaky: usize,
 }
 
 impl Tally {
@@ -115,6 +117,10 @@ impl Tally {
     /// Reads "18 passed (1 slow), 1 failed, 2 timed out, 3 skipped".
     fn of_counts(counts: &str) -> Self {
         let mut tally = Self::default();
+        let words: Vec<&str> = counts.split([' ', ',', '(', ')']).collect();
+        if let Some(at) = words.iter().position(|word| *word == "flaky") {
+            tally.flaky = words[at - 1].parse().unwrap_or(0);
+        }
         for part in counts.split([',', ';']) {
             let mut words = part.split_whitespace();
             let Some(Ok(number)) = words.next().map(str::parse::<usize>) else {
@@ -134,12 +140,16 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.ignored += other.ignored;
+        self.flaky += other.flaky;
     }
 
     /// The last line: a skipped test does not count as passed.
     fn line(&self, skipped: usize) -> String {
         let passed = self.passed.saturating_sub(skipped);
         let mut line = format!("{passed} passed, {} failed, {skipped} skipped", self.failed);
+        if self.flaky > 0 {
+            line += &format!(", {} passed only when asked again", self.flaky);
+        }
         if self.ignored > 0 {
             line += &format!(" ({} more are for `cargo xtask campaign`)", self.ignored);
         }
@@ -175,6 +185,7 @@ mod tests {
             passed: 20,
             failed: 4,
             ignored: 2,
+            flaky: 1,
         };
         assert_eq!(next, expected);
         let lib = read(&[
@@ -185,6 +196,7 @@ mod tests {
             passed: 10,
             failed: 2,
             ignored: 1,
+            flaky: 0,
         };
         assert_eq!(lib, expected);
         assert_eq!(
@@ -198,8 +210,10 @@ mod tests {
         let tally = Tally {
             passed: 10,
             failed: 0,
-            ignored: 0,
+            ..Tally::default()
         };
         assert_eq!(tally.line(3), "7 passed, 0 failed, 3 skipped");
+        let told = Tally { flaky: 1, ..tally }.line(3);
+        assert!(told.ends_with(", 1 passed only when asked again"), "{told}");
     }
 }

@@ -47,7 +47,7 @@ pub enum Input {
     /// follows within half a second.
     Inquire(Request, Arc<str>),
     /// What was found of the target that [`Output::Inquired`] named; given at once.
-    Tell(Inquiry, Findings),
+    Tell(Inquiry, Box<Findings>),
     /// This batch, and with it all earlier ones, is on disk.
     Persisted(Batch),
     /// The deadline has come.
@@ -86,7 +86,7 @@ pub enum Output {
     /// What the owner of a target knows of it, or why that can't be said.
     Told(Request, Result<Box<Account>, Missing>),
     /// A config source took effect.
-    Loaded(Source, Diff),
+    Loaded(Source, Box<Diff>),
     /// A target changed its state, and the disk knows.
     Event(Event),
     /// What readers see from now on.
@@ -94,7 +94,7 @@ pub enum Output {
     /// Send this to another node. A stream that can't be opened is no error.
     Send(SocketAddr, Way, Vec<u8>),
     /// People should be told.
-    Notice(Notice),
+    Notice(Box<Notice>),
     /// Another live node has this node's name; this process must end.
     Refused {
         /// The name.

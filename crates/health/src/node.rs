@@ -7,6 +7,7 @@
 
 mod catalog;
 mod confirm;
+mod favours;
 mod inquire;
 mod joined;
 mod origins;
@@ -145,6 +146,8 @@ const UNABLE: Duration = Duration::from_mins(10);
 
 /// How long a change of counters may wait for the disk when nothing else is written.
 const SOFT_WRITE: Duration = Duration::from_secs(1);
+/// Room for outputs that is kept when none is left.
+const OUTPUTS_KEPT: usize = 64;
 
 /// One node.
 #[derive(Debug)]
@@ -304,11 +307,13 @@ impl Node {
             Input::Leave(within) => self.leave(within),
             Input::Forget(request, name) => self.forget(request, &name),
             Input::Inquire(request, name) => self.inquire(request, &name),
-            Input::Tell(inquiry, findings) => self.tell(inquiry, findings),
+            Input::Tell(inquiry, findings) => self.tell(inquiry, *findings),
             Input::Tick => {}
             Input::Stop => self.stop(),
         }
-        self.turn_together();
+        if self.joined.is_some() {
+            self.turn_together();
+        }
         self.retime();
         self.catch_up();
         if !self.is_stopping {
@@ -327,9 +332,9 @@ impl Node {
             }
         }
         let first = self.outputs.pop_front();
-        if first.is_none() {
+        if first.is_none() && self.outputs.capacity() > OUTPUTS_KEPT {
             // A load of many targets is over: its room is given back.
-            self.outputs.shrink_to(64);
+            self.outputs.shrink_to(OUTPUTS_KEPT);
         }
         first
     }
@@ -337,15 +342,21 @@ impl Node {
     /// When to give [`Input::Tick`], if nothing happens before.
     #[must_use]
     pub fn deadline(&self) -> Option<Time> {
-        let starts = || {
-            let beat = self.schedule.deadline().map(|due| self.clock.time(due));
-            beat.into_iter().chain(self.pace.deadline()).min()
+        let mut first = None;
+        // By hand: it is asked for after every input.
+        let mut or = |due: Option<Time>| {
+            if let Some(due) = due {
+                first = Some(first.map_or(due, |first: Time| first.min(due)));
+            }
         };
-        let start = if self.is_stopping { None } else { starts() };
-        let view = self.staging.is_ready().then_some(self.view_at);
-        let soft = (!self.soft.is_empty()).then_some(self.soft_at);
-        let joined = self.joined.as_ref().and_then(|joined| joined.deadline());
-        [start, view, soft, joined].into_iter().flatten().min()
+        if !self.is_stopping {
+            or(self.schedule.deadline().map(|due| self.clock.time(due)));
+            or(self.pace.deadline());
+        }
+        or(self.staging.is_ready().then_some(self.view_at));
+        or((!self.soft.is_empty()).then_some(self.soft_at));
+        or(self.joined.as_ref().and_then(|joined| joined.deadline()));
+        first
     }
 
     /// What readers see.

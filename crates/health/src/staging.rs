@@ -163,7 +163,7 @@ impl Staging {
             ready
                 .loaded
                 .into_iter()
-                .map(|(source, diff)| Output::Loaded(source, diff)),
+                .map(|(source, diff)| Output::Loaded(source, Box::new(diff))),
         );
         outputs.extend(
             ready

@@ -230,7 +230,7 @@ impl Node {
             };
             if joined.announced.as_ref() != Some(&notice) {
                 joined.announced = Some(notice.clone());
-                self.outputs.push_back(Output::Notice(notice));
+                self.outputs.push_back(Output::Notice(Box::new(notice)));
             }
             self.apply_file(effective.changed.into_iter().collect());
         }
@@ -254,7 +254,7 @@ impl Node {
             } else {
                 let revision = manifest.revision;
                 let notice = Notice::Adopted { revision };
-                self.outputs.push_back(Output::Notice(notice));
+                self.outputs.push_back(Output::Notice(Box::new(notice)));
             }
             return;
         }

@@ -44,7 +44,7 @@ impl Node {
         let untold = &mut joined.untold;
         if untold.told < TOLD_MAX {
             untold.told += 1;
-            self.outputs.push_back(Output::Notice(notice));
+            self.outputs.push_back(Output::Notice(Box::new(notice)));
         } else {
             untold.left_out += 1;
         }
@@ -107,12 +107,12 @@ impl Node {
                 count,
                 first,
             };
-            self.outputs.push_back(Output::Notice(notice));
+            self.outputs.push_back(Output::Notice(Box::new(notice)));
         }
         if left_out > 0 {
             let count = left_out;
             let notice = Notice::Untold { count };
-            self.outputs.push_back(Output::Notice(notice));
+            self.outputs.push_back(Output::Notice(Box::new(notice)));
         }
         self.tell_lateness(now);
     }
@@ -145,6 +145,9 @@ impl Node {
                 });
             }
         }
-        self.outputs.extend(said.into_iter().map(Output::Notice));
+        self.outputs.extend(
+            said.into_iter()
+                .map(|notice| Output::Notice(Box::new(notice))),
+        );
     }
 }

@@ -247,6 +247,9 @@ impl Node {
 
     /// Takes what left the beat off it and puts what joined on, all at once.
     pub(super) fn retime(&mut self) {
+        if self.off_beat.is_empty() && self.on_beat.is_empty() {
+            return;
+        }
         let (mut off, on) = (
             std::mem::take(&mut self.off_beat),
             std::mem::take(&mut self.on_beat),
@@ -459,7 +462,7 @@ impl Node {
             joined.cluster.cases.drop(slot);
             joined.outvoted.remove(&slot);
             joined.ahead.remove(&slot);
-            joined.favours.retain(|(of, _), _| *of != slot);
+            joined.favours.forget(slot);
             let gone = ownership::Input::Undefined(slot);
             joined.cluster.own_target(now, gone);
         } else {

@@ -106,7 +106,7 @@ impl World {
                 ));
             }
             Output::Answer(request, answer) => self.replies.push((request, answer)),
-            Output::Loaded(_, diff) => self.diffs.push(diff),
+            Output::Loaded(_, diff) => self.diffs.push(*diff),
             Output::Judged(..) | Output::View(_) | Output::Past(..) => {}
             Output::Send(..) | Output::Notice(_) | Output::Refused { .. } | Output::Left => {
                 panic!("a node alone has nobody to talk to: {output:?}")

@@ -5,6 +5,7 @@
 
 mod asked;
 mod forgotten;
+mod mass;
 
 mod missed;
 mod opinions;
@@ -215,7 +216,7 @@ impl World {
             Output::Inquired(inquiry, slot) if !host.is_mute => {
                 let name = Arc::clone(host.names.get(&slot).expect("its owner knows it"));
                 let findings = self.findings(at, &name);
-                self.give(at, Input::Tell(inquiry, findings));
+                self.give(at, Input::Tell(inquiry, Box::new(findings)));
             }
             Output::Told(request, told) => {
                 let told = told.map(|account| *account);
@@ -229,7 +230,7 @@ impl World {
                     self.push(MS, to, Event::Bytes(address(at), way, bytes));
                 }
             }
-            Output::Notice(notice) => host.notices.push(notice),
+            Output::Notice(notice) => host.notices.push(*notice),
             Output::Left => host.has_left = true,
             Output::Refused { .. } => panic!("names are unique here"),
             Output::Loaded(..) | Output::Judged(..) | Output::View(_) | Output::Inquired(..) => {}

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Wall, Way, hash64};
 use health::{
-    Answer, Batch, ClusterConfig, Config, Definition, Event, Finding, Findings, Input, Key,
-    Mutation, Node, Notice, Output, Probed, Record, Request, Source, WIRE, WIRE_OLDEST, Write,
+    Answer, Batch, ClusterConfig, Config, Definition, Event, Finding, Input, Key, Mutation, Node,
+    Notice, Output, Probed, Record, Request, Source, WIRE, WIRE_OLDEST, Write,
 };
 
 use super::scale::Traffic;
@@ -227,7 +227,7 @@ impl Process {
             Output::Answer(request, answer) => self.say(Word::Answer(request, answer)),
             Output::Event(event) => self.say(Word::Event(event)),
             Output::View(_) => self.say(Word::View),
-            Output::Notice(notice) => self.say(Word::Notice(notice)),
+            Output::Notice(notice) => self.say(Word::Notice(*notice)),
             Output::Refused { .. } => self.say(Word::Refused),
             Output::Left => self.say(Word::Left),
             Output::Send(to, way, bytes) => {
@@ -235,7 +235,7 @@ impl Process {
                 self.effects.push_back(Effect::Send(to, way, sealed(bytes)));
             }
             Output::Inquired(inquiry, _) => {
-                self.give(now, Input::Tell(inquiry, Findings::default()));
+                self.give(now, Input::Tell(inquiry, Box::default()));
             }
             Output::Past(..) | Output::Judged(..) | Output::Loaded(..) | Output::Told(..) => {}
         }

@@ -222,7 +222,7 @@ fn what_is_too_long_for_a_datagram_goes_over_a_stream() {
         };
         let now = world.now;
         let node = world.hosts[0].node.as_mut().expect("it runs");
-        node.handle(now, Input::Tell(inquiry, findings));
+        node.handle(now, Input::Tell(inquiry, Box::new(findings)));
         let sent = std::iter::from_fn(|| node.poll()).filter_map(|output| match output {
             Output::Send(_, way, bytes) => Some((way, bytes.len())),
             _ => None,
@@ -248,7 +248,7 @@ fn a_node_alone_tells_of_its_targets_itself() {
     });
     let (inquiry, slot) = asked.expect("it is asked what it found");
     assert_eq!(slot, Slot(0));
-    node.handle(Time(5), Input::Tell(inquiry, Findings::default()));
+    node.handle(Time(5), Input::Tell(inquiry, Box::default()));
     let told = std::iter::from_fn(|| node.poll())
         .any(|output| matches!(output, Output::Told(Request(1), Ok(_))));
     assert!(told);
