@@ -12,6 +12,7 @@ mod cluster;
 mod definition;
 mod fleet;
 mod input;
+mod line;
 mod node;
 mod outcome;
 mod pace;
@@ -49,8 +50,9 @@ pub use input::{
     Answer, Batch, Check, Diff, Event, Explanation, Input, Inquiry, Key, Output, Probed, Record,
     Request, Write,
 };
+pub use line::{Line, Row};
 pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
 pub use reach::Reach;
 pub use status::{State, Status, Transition};
-pub use view::{Counts, Row, Source, View};
+pub use view::{Counts, Source, View};

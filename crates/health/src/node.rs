@@ -25,6 +25,7 @@ use crate::clock::NodeClock;
 use crate::cluster::{ClusterConfig, ClusterError, Dropped, Stamp};
 use crate::definition::Rule;
 use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
+use crate::line::Line;
 use crate::outcome::{Doubt, Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
@@ -33,7 +34,7 @@ use crate::staging::Staging;
 use crate::status::{State, Status};
 
 use crate::verdict::{self, Balance, Counters, Uplink};
-use crate::view::{Counts, Row, View};
+use crate::view::{Counts, View};
 use joined::Joined;
 
 /// What a node must be told once.
@@ -143,7 +144,7 @@ pub struct Node {
     pace: Pace,
     uplink: Uplink,
     hot: Vec<Hot>,
-    rows: Vec<Option<Arc<Row>>>,
+    rows: Vec<Option<Arc<Line>>>,
     counts: Counts,
     /// Statuses from the disk whose targets have not been defined yet.
     orphans: BTreeMap<Arc<str>, (Status, Counters)>,
@@ -355,7 +356,7 @@ impl Node {
             return 0;
         };
         let rows = self.rows.iter().flatten();
-        let key = |row: &Arc<Row>| crate::cluster::status_key(row.name());
+        let key = |row: &Arc<Line>| crate::cluster::status_key(row.name());
         let store = &joined.cluster.store;
         rows.filter(|row| store.entries(&key(row)).len() > 1)
             .count()
@@ -529,7 +530,7 @@ impl Node {
         }
     }
 
-    fn row(&self, slot: Slot) -> &Arc<Row> {
+    fn row(&self, slot: Slot) -> &Arc<Line> {
         self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row")
@@ -545,20 +546,16 @@ impl Node {
             .expect("a live slot has a row");
         let at = self.clock.wall(self.now);
         self.version.seq += 1;
-        let status = row
-            .status
-            .changed(to, at, reason, detail.clone(), self.version.seq);
+        let before = row.status();
+        let status = before.changed(to, at, reason, detail.clone(), self.version.seq);
         let transition = *status
             .recent
             .last()
             .expect("a change is among the recent ones");
-        self.counts.remove(row.status.state);
+        self.counts.remove(row.state());
         self.counts.add(to);
-        let target = Arc::clone(&row.definition.name);
-        let row = Arc::new(Row {
-            status,
-            ..Row::clone(row)
-        });
+        let target = row.title();
+        let row = Arc::new(row.with_status(&status, &row.votes()));
         self.hot[slot.index()].counters = Counters::new(to);
         self.write_status(&row);
         self.rows[slot.index()] = Some(Arc::clone(&row));
@@ -572,13 +569,11 @@ impl Node {
         });
     }
 
-    fn write_status(&mut self, row: &Row) {
+    fn write_status(&mut self, row: &Line) {
         let hot = &mut self.hot[row.slot.index()];
-        let value = record::encode_status(&row.status, &hot.counters);
-        self.staging.open.writes.push(Write::Set(
-            Key::Status(Arc::clone(&row.definition.name)),
-            value,
-        ));
+        let value = record::encode_status(&row.status(), &hot.counters);
+        let key = Key::Status(row.title());
+        self.staging.open.writes.push(Write::Set(key, value));
     }
 
     /// Writes counters that changed without a change of state, all in one batch.

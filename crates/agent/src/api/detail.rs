@@ -92,6 +92,7 @@ pub(super) async fn history(
     let front = &*desk.front;
     let view = front.view.load_full();
     let row = view.get(&name).ok_or_else(|| Problem::no_target(&name))?;
+    let row = &row.open();
     let transitions: Vec<Value> = transitions(front, row)
         .iter()
         .filter(|change| since.is_none_or(|since| change.transition.at >= since))
@@ -211,7 +212,7 @@ impl Story {
     /// `None` without such a target.
     pub(crate) fn tell(front: &Front, name: &str, told: Told) -> Option<Self> {
         let view = front.view.load_full();
-        let row = view.get(name)?;
+        let row = &view.get(name)?.open();
         let account = told.as_ref().ok();
         let findings = account.map(|account| &account.findings);
         Some(Self {

@@ -1,7 +1,7 @@
 //! Which targets are meant: state, group, labels, free text. API and page use the same.
 
 use base::Time;
-use health::{Row, State};
+use health::{Line, State};
 
 use super::failure::error_of;
 use super::{Problem, Query, masked};
@@ -46,12 +46,12 @@ impl Filter {
     }
 
     /// Whether `row` is meant.
-    pub(crate) fn matches(&self, front: &Front, row: &Row, now: Time) -> bool {
-        (self.states.is_empty() || self.states.contains(&row.status.state))
+    pub(crate) fn matches(&self, front: &Front, row: &Line, now: Time) -> bool {
+        (self.states.is_empty() || self.states.contains(&row.state()))
             && self
                 .group
                 .as_deref()
-                .is_none_or(|group| row.definition.group.as_deref() == Some(group))
+                .is_none_or(|group| row.group() == Some(group))
             && self.labels.iter().all(|wanted| has_label(row, wanted))
             && self
                 .stale
@@ -78,13 +78,14 @@ fn label(text: &str) -> Result<(String, String), Problem> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn has_label(row: &Row, (key, value): &(String, String)) -> bool {
-    let labels = &row.definition.labels;
-    labels.iter().any(|(k, v)| **k == **key && **v == **value)
+fn has_label(row: &Line, (key, value): &(String, String)) -> bool {
+    let definition = row.definition();
+    let mut labels = definition.labels.iter();
+    labels.any(|(k, v)| **k == **key && **v == **value)
 }
 
-fn mentions(front: &Front, row: &Row, text: &str) -> bool {
-    let definition = &row.definition;
+fn mentions(front: &Front, row: &Line, text: &str) -> bool {
+    let definition = row.definition();
     contains(&definition.name, text)
         || contains(&masked(definition.probe.address()), text)
         || definition

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use base::Time;
-use health::{Finding, Row};
+use health::{Finding, Line, Row};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -51,7 +51,7 @@ pub(crate) struct Ballot<'a> {
 }
 
 /// The owner and its standbys; this node itself on a node alone.
-pub(crate) fn order(front: &Front, row: &Row) -> Vec<String> {
+pub(crate) fn order(front: &Front, row: &Line) -> Vec<String> {
     let view = front.view.load();
     if view.fleet().is_none() {
         return vec![front.identity.name.to_string()];

@@ -50,7 +50,7 @@ pub(super) fn show(
                         th scope="col" { "State" } th scope="col" { "Target" } th.since scope="col" { "For" }
                         th.latency scope="col" { "Latency" } th.error scope="col" { "Error" }
                     } }
-                    tbody { @for row in rows { (line(front, row, now, wall)) } }
+                    tbody { @for row in rows { (line(front, &row.open(), now, wall)) } }
                 }
                 (paging(wish, page, pages, found))
             }

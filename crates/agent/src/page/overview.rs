@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base::Time;
-use health::{Row, View};
+use health::{Line, View};
 use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
@@ -29,7 +29,7 @@ pub(super) struct Wish {
 }
 
 /// The targets that are meant, in five piles, worst first.
-pub(super) type Piles<'a> = [Vec<&'a Row>; 5];
+pub(super) type Piles<'a> = [Vec<&'a Arc<Line>>; 5];
 
 /// `GET /`.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, query: Query) -> Response {
@@ -134,8 +134,8 @@ fn pile<'a>(front: &Front, view: &'a View, filter: &Filter, now: Time) -> Piles<
     piles
 }
 
-fn rank(front: &Front, row: &Row, now: Time) -> usize {
-    match row.status.state {
+fn rank(front: &Front, row: &Line, now: Time) -> usize {
+    match row.state() {
         health::State::Down => 0,
         health::State::Unknown => 1,
         health::State::Up if front.is_stale(row, now) => 2,

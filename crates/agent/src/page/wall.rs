@@ -4,7 +4,9 @@
 //! when a square changed.
 
 use base::Time;
-use health::{Row, View};
+use std::sync::Arc;
+
+use health::{Line, View};
 use maud::{Markup, html};
 
 use super::overview::Piles;
@@ -27,7 +29,7 @@ pub(super) fn show(
     now: Time,
     seen: Option<&str>,
 ) -> Markup {
-    let mut rows: Vec<&Row> = piles.iter().flatten().copied().collect();
+    let mut rows: Vec<&Arc<Line>> = piles.iter().flatten().copied().collect();
     let bytes: usize = rows
         .iter()
         .map(|row| row.name().len() * 3 + SQUARE_BYTES)
@@ -36,9 +38,9 @@ pub(super) fn show(
         return html! { section.wall data-live="wall" {} };
     }
     rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-    let letters: Vec<(&Row, &str)> = rows
+    let letters: Vec<(&Line, &str)> = rows
         .iter()
-        .map(|row| (*row, letter(front, row, now)))
+        .map(|row| (&***row, letter(front, row, now)))
         .collect();
     let version = version(&letters);
     if seen == Some(&version) {
@@ -59,11 +61,11 @@ pub(super) fn show(
     }
 }
 
-fn square(row: &Row, letter: &str) -> Markup {
+fn square(row: &Line, letter: &str) -> Markup {
     let name = row.name();
     let words = match letter {
         "s" => "up, stale",
-        _ => row.status.state.name(),
+        _ => row.state().name(),
     };
     html! {
         a class=(letter) href={ "/targets/" (encode_segment(name)) } tabindex="-1"
@@ -71,8 +73,8 @@ fn square(row: &Row, letter: &str) -> Markup {
     }
 }
 
-fn letter(front: &Front, row: &Row, now: Time) -> &'static str {
-    match row.status.state {
+fn letter(front: &Front, row: &Line, now: Time) -> &'static str {
+    match row.state() {
         health::State::Down => "d",
         health::State::Unknown => "q",
         health::State::Up if front.is_stale(row, now) => "s",
@@ -81,7 +83,7 @@ fn letter(front: &Front, row: &Row, now: Time) -> &'static str {
     }
 }
 
-fn version(letters: &[(&Row, &str)]) -> String {
+fn version(letters: &[(&Line, &str)]) -> String {
     let mut text = String::new();
     for (row, letter) in letters {
         text.push_str(row.name());

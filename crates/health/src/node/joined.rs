@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
 
+use super::catalog::OwnFile;
 use super::inquire::Inquiries;
 use super::story::Untold;
 use super::{Mutation, Node, Role};
@@ -53,8 +54,8 @@ pub(super) struct Joined {
     pub(super) yielded: BTreeMap<Arc<str>, Time>,
     /// What the config file says by name, until it is this node's turn to write it.
     pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
-    /// What the config file said last: its sum, and all of it by name.
-    pub(super) file: Option<(u64, Vec<Arc<Definition>>)>,
+    /// What the config file said last.
+    pub(super) file: Option<OwnFile>,
     /// When this node writes entries that the present revision lacks, unless what is here adds up
     /// to something else by then.
     pub(super) mend_at: Option<(Time, u64)>,
@@ -161,15 +162,6 @@ impl Joined {
         let held = self.cluster.store.iter();
         let live = held.filter(|(_, held)| held.value.is_some());
         live.filter_map(move |(key, _)| of_file(key))
-    }
-
-    /// This very definition as the config file of this node has it.
-    pub(super) fn in_file(&self, definition: &Definition) -> Option<Arc<Definition>> {
-        let waits = self.to_load.as_ref().map(|(_, file)| file);
-        let file = waits.or(self.file.as_ref().map(|(_, file)| file))?;
-        let at = file.binary_search_by(|one| one.name.cmp(&definition.name));
-        let found = &file[at.ok()?];
-        (**found == *definition).then(|| Arc::clone(found))
     }
 
     /// A member's place in the list of names.

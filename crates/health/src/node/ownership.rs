@@ -148,10 +148,10 @@ impl Node {
             return;
         };
         let place = joined.owned_mut(slot).three[0];
-        let definition = &row.definition;
-        let of = (!definition.paused).then_some((place, definition.interval));
+        let interval = self.hot[slot.index()].interval;
+        let of = (!row.is_paused()).then_some((place, interval));
         let shares = &mut joined.cluster.shares;
-        if let Some(epoch) = shares.count(now, slot, &definition.name, of) {
+        if let Some(epoch) = shares.count(now, slot, row.name(), of) {
             let owned = joined.owned_mut(slot);
             owned.turn(now, epoch);
             let owned = *owned;
@@ -162,9 +162,9 @@ impl Node {
     /// A target is gone: it is nobody's share.
     pub(super) fn leave_share(&mut self, slot: Slot) {
         let now = self.now;
-        let name = Arc::clone(&self.row(slot).definition.name);
+        let row = Arc::clone(self.row(slot));
         if let Some(joined) = &mut self.joined {
-            joined.cluster.shares.count(now, slot, &name, None);
+            joined.cluster.shares.count(now, slot, row.name(), None);
         }
     }
 
@@ -173,7 +173,7 @@ impl Node {
         let now = self.now;
         let interval = self.hot[slot.index()].interval;
         self.hot[slot.index()].stamp = Stamp::default();
-        let is_paused = self.row(slot).definition.paused;
+        let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if !is_paused {
             joined.cluster.rounds.join(now, slot, interval);
@@ -182,8 +182,8 @@ impl Node {
 
     fn begin_to_check(&mut self, slot: Slot) {
         let row = Arc::clone(self.row(slot));
-        let state = row.status.state;
-        let streak = self.streak_of(&row.definition.name, row.status.transition);
+        let state = row.state();
+        let streak = self.streak_of(row.name(), row.transition());
         let hot = &mut self.hot[slot.index()];
         let fall = hot.rule.fall;
         hot.counters = Counters {
@@ -198,15 +198,15 @@ impl Node {
         hot.in_flight = false;
         hot.owed = false;
         // Who was asked before by somebody is asked at its beat, not at once.
-        hot.was_checked = row.status.transition > 0
-            && self.config.mutation != Some(Mutation::TakeoverWithoutPhase);
+        hot.was_checked =
+            row.transition() > 0 && self.config.mutation != Some(Mutation::TakeoverWithoutPhase);
         hot.was_heard = false;
         hot.last_start = Time::ZERO;
         if self.config.mutation == Some(Mutation::TakeoverWithoutPhase) && !hot.waits {
             hot.waits = true;
             self.pace.wait(slot, None);
         }
-        let definition = Arc::clone(&row.definition);
+        let definition = row.definition();
         self.join_beat(slot, &definition);
         self.outputs
             .push_back(Output::Define(slot, definition, row.source));
@@ -223,7 +223,7 @@ impl Node {
         } else {
             self.drop_case(slot);
         }
-        let definition = Arc::clone(&self.row(slot).definition);
+        let definition = self.row(slot).definition();
         self.leave_beat(slot, &definition);
         let hot = &mut self.hot[slot.index()];
         hot.ticket.0 = hot.ticket.0.wrapping_add(1);
@@ -241,7 +241,7 @@ impl Node {
             interval, stamp, ..
         } = self.hot[slot.index()];
         let now = self.now;
-        let is_paused = self.row(slot).definition.paused;
+        let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if !is_paused {
             joined.cluster.rounds.leave(now, slot, interval, stamp);
@@ -283,8 +283,8 @@ impl Node {
             let counters = hot.counters;
             let row = Arc::clone(self.row(slot));
             let streak = Streak {
-                target: Arc::clone(&row.definition.name),
-                transition: row.status.transition,
+                target: row.title(),
+                transition: row.transition(),
                 failures: counters.failures,
                 successes: counters.successes,
                 window: counters.window,
@@ -307,7 +307,7 @@ impl Node {
         }
     }
 
-    fn streak_of(&mut self, name: &Arc<str>, transition: u32) -> Option<Streak> {
+    fn streak_of(&mut self, name: &str, transition: u32) -> Option<Streak> {
         let now = self.now;
         let joined = self.joined.as_mut()?;
         let (heard, streak) = joined.streaks.remove(name)?;
@@ -329,7 +329,8 @@ impl Node {
         if nodes.is_empty() {
             joined.unable.remove(target);
         }
-        if let Some(slot) = self.catalogue.get(target).map(|entry| entry.slot) {
+        if let Some(entry) = self.catalogue.get(target, &self.rows) {
+            let slot = entry.slot;
             let input = ownership::Input::Unable(slot, Arc::clone(node), is_unable);
             joined.cluster.own_target(now, input);
         }
@@ -343,7 +344,7 @@ impl Node {
             .unable
             .iter()
             .filter(|(_, nodes)| nodes.contains(name));
-        let entries = concerned.filter_map(|(target, _)| self.catalogue.get(target));
+        let entries = concerned.filter_map(|(target, _)| self.catalogue.get(target, &self.rows));
         let slots: Vec<Slot> = entries.map(|entry| entry.slot).collect();
         for slot in slots {
             let unable = ownership::Input::Unable(slot, Arc::clone(name), true);
@@ -367,7 +368,7 @@ impl Node {
     /// This node can't probe a target, or yields it: the next in its order takes it.
     pub(super) fn say_unable(&mut self, slot: Slot, span: Duration) {
         let now = self.now;
-        let name = Arc::clone(&self.row(slot).definition.name);
+        let name = self.row(slot).title();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if joined.cluster.others() == 0 || joined.yielded.contains_key(&name) {
             return;

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use base::{Slot, Version};
 
 use super::{Hot, Node, Role};
-use crate::catalogue::Winner;
+use crate::catalogue::{Entry, Winner};
 use crate::cluster::Known;
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
+use crate::line::{Line, What};
 use crate::outcome::Reason;
 use crate::record;
 use crate::schedule::phase;
 use crate::status::{State, Status};
 use crate::verdict::Counters;
-use crate::view::{Row, Source};
+use crate::view::Source;
 
 /// Targets whose first beat would be further away than this get a first check before it.
 const FIRST_CHECK_AFTER: base::Duration = base::Duration::from_secs(1);
@@ -122,9 +123,8 @@ impl Node {
             return self.load_together(definitions);
         }
         let keep: BTreeMap<&str, ()> = definitions.iter().map(|d| (&*d.name, ())).collect();
-        let gone = self
-            .catalogue
-            .names_without(source, |name| keep.contains_key(name));
+        let keep = |name: &str| keep.contains_key(name);
+        let gone = self.catalogue.names_without(source, keep, &self.rows);
         let mut diff = Diff::default();
         for name in gone {
             match self.set(&name, source, None) {
@@ -161,10 +161,8 @@ impl Node {
             return self.put_together(request, &definition);
         }
         self.end_boot();
-        let is_new = self
-            .catalogue
-            .get(&definition.name)
-            .is_none_or(|entry| entry.api.is_none());
+        let entry = self.known(&definition.name);
+        let is_new = entry.is_none_or(|entry| !entry.in_api);
         if is_new && self.catalogue.len() >= self.config.targets_max as usize {
             self.answer(request, Answer::Full);
             return;
@@ -193,11 +191,7 @@ impl Node {
             return self.delete_together(request, name);
         }
         self.end_boot();
-        match self
-            .catalogue
-            .get(name)
-            .map(|entry| (entry.api.is_some(), entry.file.is_some()))
-        {
+        match self.known(name).map(|entry| (entry.in_api, entry.in_file)) {
             None => return self.answer(request, Answer::NotFound),
             Some((false, _)) => return self.answer(request, Answer::FromFile),
             Some((true, _)) => {}
@@ -234,6 +228,11 @@ impl Node {
         effects
     }
 
+    /// Who defines a name, and where it lies.
+    pub(super) fn known(&self, name: &str) -> Option<Entry> {
+        self.catalogue.get(name, &self.rows)
+    }
+
     /// Sets or takes away what one source says of one name.
     pub(super) fn set(
         &mut self,
@@ -241,7 +240,8 @@ impl Node {
         source: Source,
         definition: Option<Arc<Definition>>,
     ) -> Effect {
-        let (slot, before, after) = self.catalogue.set(name, source, definition);
+        let catalogue = &mut self.catalogue;
+        let (slot, before, after) = catalogue.set(name, source, definition, &self.rows);
         self.settle(slot, before, after)
     }
 
@@ -346,15 +346,12 @@ impl Node {
                 .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
         }
         let name = Arc::clone(&definition.name);
-        let row = Row {
-            slot,
-            definition,
-            source: winner.source,
-            shadowed: winner.shadowed,
-            status,
-            votes,
-        };
-        self.place(row);
+        let origin = (winner.source, winner.shadowed);
+        let packed = self.packed(&definition);
+        let what = packed
+            .as_deref()
+            .map_or(What::Whole(&definition), What::Packed);
+        self.place(Line::new(slot, what, origin, &status, &votes));
         if self.joined.is_some() {
             self.enter_order(slot, &name);
         } else {
@@ -375,11 +372,7 @@ impl Node {
                 winner.source,
             ));
         }
-        let row = Row {
-            source: winner.source,
-            shadowed: winner.shadowed,
-            ..Row::clone(row)
-        };
+        let row = row.with_definition(row.what(), (winner.source, winner.shadowed));
         self.place(row);
     }
 
@@ -417,16 +410,12 @@ impl Node {
             self.outputs
                 .push_back(Output::Define(slot, Arc::clone(&definition), after.source));
         }
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
-        let row = Row {
-            definition,
-            source: after.source,
-            shadowed: after.shadowed,
-            ..Row::clone(row)
-        };
-        self.place(row);
+        let packed = self.packed(&definition);
+        let what = packed
+            .as_deref()
+            .map_or(What::Whole(&definition), What::Packed);
+        let origin = (after.source, after.shadowed);
+        self.place(self.row(slot).with_definition(what, origin));
         self.count_share(slot);
         if is_shared_owner {
             self.own_again(slot);
@@ -444,14 +433,14 @@ impl Node {
             .take()
             .expect("a live slot has a row");
         if self.hot[slot.index()].role != Role::None {
-            self.leave_beat(slot, &row.definition);
+            self.leave_beat(slot, &row.definition());
         }
         let ticket = self.hot[slot.index()].ticket;
         self.hot[slot.index()] = Hot {
             ticket,
             ..Hot::default()
         };
-        self.counts.remove(row.status.state);
+        self.counts.remove(row.state());
         self.staging.open.changes.push((slot, None));
         if is_defined {
             self.outputs.push_back(Output::Undefine(slot));
@@ -466,7 +455,7 @@ impl Node {
             let gone = ownership::Input::Undefined(slot);
             joined.cluster.own_target(now, gone);
         } else {
-            let key = Key::Status(Arc::clone(&row.definition.name));
+            let key = Key::Status(row.title());
             self.staging.open.writes.push(Write::Remove(key));
         }
     }
@@ -476,7 +465,12 @@ impl Node {
         self.hot[slot.index()].role != Role::None || self.is_probed_for_others(slot)
     }
 
-    pub(super) fn place(&mut self, row: Row) {
+    /// A definition as bytes, on a node among others: most of them it does not check itself.
+    fn packed(&self, definition: &Definition) -> Option<Vec<u8>> {
+        self.joined.as_ref().map(|_| definition::encode(definition))
+    }
+
+    pub(super) fn place(&mut self, row: Line) {
         let slot = row.slot;
         let row = Arc::new(row);
         self.rows[slot.index()] = Some(Arc::clone(&row));
@@ -490,7 +484,7 @@ impl Node {
         let row = self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row");
-        match (row.definition.paused, row.status.state) {
+        match (row.is_paused(), row.state()) {
             (true, State::Up | State::Down | State::Unknown) => {
                 self.change(slot, State::Paused, Reason::None, None)
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{Duration, Time, hash64};
-use health::{Definition, Event, Row, State, View};
+use health::{Definition, Event, Line, State, View};
 
 use super::course::Course;
 use super::ledger::{Ledger, STARTS, Written};
@@ -107,10 +107,10 @@ impl Judge<'_> {
         now: Time,
         host: Host,
         definition: &Arc<Definition>,
-        shown: Option<&Row>,
+        shown: Option<&Line>,
     ) -> Result<(), Breach> {
         let name = &definition.name;
-        let is_young = shown.is_none_or(|row| row.status.transition == 0);
+        let is_young = shown.is_none_or(|row| row.transition() == 0);
         let own = self.ledger.own.entry((host, Arc::clone(name)));
         let own = own.or_insert((None, now));
         let is_new = is_young || own.1 + NEW > now;
@@ -210,9 +210,9 @@ impl Judge<'_> {
             return Ok(());
         }
         let row = view.get(&event.target);
-        let row = row.filter(|row| row.status.transition == transition.number);
-        let votes = row.and_then(|row| row.votes.as_ref());
-        let owner = votes.and_then(|votes| votes.votes.first());
+        let row = row.filter(|row| row.transition() == transition.number);
+        let votes = row.and_then(|row| row.votes());
+        let owner = votes.as_ref().and_then(|votes| votes.votes.first());
         let by = owner
             .and_then(|vote| self.host_of(&vote.node))
             .unwrap_or(host);
@@ -249,8 +249,8 @@ impl Judge<'_> {
     }
 
     /// Somebody has written down.
-    fn alarm(&self, written: &Written, row: &Row) -> Result<(), Breach> {
-        let definition = &row.definition;
+    fn alarm(&self, written: &Written, row: &Line) -> Result<(), Breach> {
+        let definition = &row.definition();
         let name = &definition.name;
         let patience = definition.timeout + Duration::from_secs(2);
         let streak = definition.interval * u32::from(definition.rule.fall + 1);
@@ -261,7 +261,7 @@ impl Judge<'_> {
             .0
             .saturating_sub(micros(patience + streak + stalled));
         let (from, at) = (Time(from), written.at + Duration::from_millis(100));
-        let asked: Vec<Option<Host>> = match &row.votes {
+        let asked: Vec<Option<Host>> = match &row.votes() {
             Some(votes) => {
                 let votes = votes.votes.iter();
                 votes.map(|vote| self.host_of(&vote.node)).collect()
@@ -331,8 +331,8 @@ impl Judge<'_> {
             self.ledger.ran_last[host.index()] = now;
             let node = world.node(host).expect("it runs");
             for row in node.node().view().rows(None) {
-                self.ledger.shown(now, &row.definition);
-                *all.entry(Arc::clone(&row.definition.name)).or_default() += 1;
+                self.ledger.shown(now, &row.definition());
+                *all.entry(row.title()).or_default() += 1;
             }
         }
         self.ledger.targets.retain(|name, _| all.contains_key(name));
@@ -432,7 +432,7 @@ impl Judge<'_> {
                 let Some(row) = view.get(name) else {
                     continue;
                 };
-                let shown = row.status.state;
+                let shown = row.state();
                 // An owner that hears no majority can confirm nothing, and all show what it says.
                 let owner = view
                     .owners(row.slot)
@@ -488,7 +488,7 @@ impl Judge<'_> {
         }
         self.ledger.viewed.insert(host, now);
         let view = world.node(host).expect("it spoke").node().view();
-        let is_checked = |row: &&Row| row.status.state != State::Paused;
+        let is_checked = |row: &&Arc<Line>| row.state() != State::Paused;
         for row in view.rows(None).filter(is_checked) {
             self.age(world, host, view, row)?;
         }
@@ -506,7 +506,7 @@ impl Judge<'_> {
         world: &World<Process>,
         host: Host,
         view: &View,
-        row: &Row,
+        row: &Line,
     ) -> Result<(), Breach> {
         let local = world.local_time(host);
         let Some(freshness) = view.freshness(row, local).filter(|f| !f.is_stale) else {
@@ -520,7 +520,7 @@ impl Judge<'_> {
         let claimed = Time(checked.0.saturating_sub(micros(slack)));
         let name = row.name();
         let passed = self.ledger.passed.get(name);
-        if row.status.state == State::Up && passed.is_none_or(|at| *at < claimed) {
+        if row.state() == State::Up && passed.is_none_or(|at| *at < claimed) {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
@@ -530,10 +530,10 @@ impl Judge<'_> {
             .and_then(|name| self.host_of(name));
         let written = self.ledger.written.get(name);
         // A target that was deleted and made anew counts from the beginning again.
-        let anew = self.world_time_of(row.status.since);
+        let anew = self.world_time_of(row.status().since);
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner
-                && written.number > row.status.transition
+                && written.number > row.transition()
                 && !self.wiped.contains(&written.by)
                 && written.at < claimed
                 && written.at + Duration::from_millis(100) > anew
