@@ -4,7 +4,8 @@
 //! behind it is kept and shown as shadowed. Of the one that is checked only the row knows: most
 //! targets are checked elsewhere, and their definitions are bytes. Does not know statuses or time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use base::{Slot, hash64};
@@ -17,8 +18,9 @@ use crate::view::Source;
 /// sources define, the API's definition is.
 #[derive(Debug, Default)]
 pub(crate) struct Catalogue {
-    /// By the hash of the name; two names with one hash stand beside each other.
-    slots: BTreeSet<(u64, Slot)>,
+    /// Slots by the hashes of their names: open addressing, at most three quarters full.
+    index: Vec<Option<NonZeroU32>>,
+    count: usize,
     sources: Vec<Sources>,
     hidden: BTreeMap<Slot, Arc<Definition>>,
     free: Vec<Slot>,
@@ -50,6 +52,17 @@ pub(crate) struct Winner {
 /// The rows by slot, as they are known to the node.
 pub(crate) type Rows = [Option<Arc<Line>>];
 
+fn home(name: &str, mask: usize) -> usize {
+    let hash = hash64(name.as_bytes()) & mask as u64;
+    usize::try_from(hash).expect("below the length of the index")
+}
+
+/// The name in a slot; a slot that was just given to a name has no row yet, and bears no other.
+fn name_of(slot: Slot, rows: &Rows) -> &str {
+    let row = rows.get(slot.index()).and_then(Option::as_ref);
+    row.map_or("", |row| row.name())
+}
+
 fn winner(file: Option<&Arc<Definition>>, api: Option<&Arc<Definition>>) -> Option<Winner> {
     let (definition, source) = match (file, api) {
         (Some(file), _) => (file, Source::File),
@@ -64,24 +77,69 @@ fn winner(file: Option<&Arc<Definition>>, api: Option<&Arc<Definition>>) -> Opti
 }
 
 impl Catalogue {
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.count
     }
 
     pub(crate) fn get(&self, name: &str, rows: &Rows) -> Option<Entry> {
-        let hash = hash64(name.as_bytes());
-        let beside = self.slots.range((hash, Slot(0))..=(hash, Slot(u32::MAX)));
-        let is_it = |slot: &Slot| {
-            let row = rows.get(slot.index()).and_then(Option::as_ref);
-            row.is_some_and(|row| row.name() == name)
-        };
-        let slot = beside.map(|(_, slot)| *slot).find(is_it)?;
+        let slot = self.slot_at(self.find(name, rows)?)?;
         let Sources { file, api } = self.sources[slot.index()];
         Some(Entry {
             slot,
             in_file: file,
             in_api: api,
         })
+    }
+
+    fn slot_at(&self, place: usize) -> Option<Slot> {
+        self.index[place].map(|slot| Slot(slot.get() - 1))
+    }
+
+    /// Where in the index a name is, or where it would be; `None` while there is no index.
+    fn find(&self, name: &str, rows: &Rows) -> Option<usize> {
+        let mask = self.index.len().checked_sub(1)?;
+        let mut place = home(name, mask);
+        while let Some(slot) = self.slot_at(place) {
+            if name_of(slot, rows) == name {
+                break;
+            }
+            place = (place + 1) & mask;
+        }
+        Some(place)
+    }
+
+    fn enter(&mut self, name: &str, slot: Slot, rows: &Rows) {
+        if (self.count + 1) * 4 > self.index.len() * 3 {
+            let old = std::mem::take(&mut self.index);
+            self.index = vec![None; (old.len() * 2).max(16)];
+            for slot in old.into_iter().flatten() {
+                let name = name_of(Slot(slot.get() - 1), rows);
+                let place = self.find(name, rows).expect("there is an index");
+                self.index[place] = Some(slot);
+            }
+        }
+        let place = self.find(name, rows).expect("there is an index");
+        let number = NonZeroU32::new(slot.0 + 1).expect("one more than something");
+        self.index[place] = Some(number);
+        self.count += 1;
+    }
+
+    /// Takes a name out, and moves back what was displaced past its place.
+    fn leave(&mut self, name: &str, rows: &Rows) {
+        let mut gap = self.find(name, rows).expect("it was entered");
+        let mask = self.index.len() - 1;
+        self.index[gap] = None;
+        self.count -= 1;
+        let mut place = (gap + 1) & mask;
+        while let Some(slot) = self.slot_at(place) {
+            let wanted = home(name_of(slot, rows), mask);
+            // It may stand in the gap unless its home lies behind that.
+            if (place.wrapping_sub(wanted) & mask) >= (place.wrapping_sub(gap) & mask) {
+                self.index[gap] = self.index[place].take();
+                gap = place;
+            }
+            place = (place + 1) & mask;
+        }
     }
 
     /// Sets or takes away what `source` says of `name`; the slot, and what was and is checked. The
@@ -97,7 +155,7 @@ impl Catalogue {
         if known.is_none() && definition.is_none() {
             return (Slot::default(), None, None);
         }
-        let slot = known.map_or_else(|| self.take_slot(name), |entry| entry.slot);
+        let slot = known.map_or_else(|| self.take_slot(name, rows), |entry| entry.slot);
         let shown = || rows.get(slot.index())?.as_ref().map(|row| row.definition());
         let Sources { file, api } = self.sources[slot.index()];
         let (mut file, mut api) = match (file, api) {
@@ -120,7 +178,7 @@ impl Catalogue {
             self.hidden.insert(slot, api);
         }
         if after.is_none() {
-            self.slots.remove(&(hash64(name.as_bytes()), slot));
+            self.leave(name, rows);
             self.free.push(slot);
         }
         (slot, before, after)
@@ -147,13 +205,13 @@ impl Catalogue {
         names
     }
 
-    fn take_slot(&mut self, name: &str) -> Slot {
+    fn take_slot(&mut self, name: &str, rows: &Rows) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.sources.len()).expect("fewer than four billion");
             self.sources.push(Sources::default());
             Slot(slot)
         });
-        self.slots.insert((hash64(name.as_bytes()), slot));
+        self.enter(name, slot, rows);
         slot
     }
 }
@@ -164,7 +222,8 @@ mod tests {
     use crate::line::Row;
     use crate::status::Status;
     use crate::testing::definition;
-    use base::Wall;
+    use base::{Rng, Wall};
+    use std::collections::BTreeSet;
 
     /// A catalogue with rows, as a node keeps them.
     #[derive(Default)]
@@ -244,6 +303,33 @@ mod tests {
         let (c, ..) = kept.set("c", Source::Api, Some(definition("c")));
         assert_eq!(c, a);
         assert_eq!(kept.catalogue.len(), 2);
+    }
+
+    #[test]
+    fn names_are_found_whatever_came_and_went_before() {
+        for seed in 0..50 {
+            let mut rng = Rng::new(seed);
+            let mut kept = Kept::default();
+            let mut defined = BTreeSet::new();
+            for _ in 0..300 {
+                let name = format!("t{}", rng.below(60));
+                let is_set = rng.chance(60);
+                kept.set(&name, Source::File, is_set.then(|| definition(&name)));
+                if is_set {
+                    defined.insert(name);
+                } else {
+                    defined.remove(&name);
+                }
+                for n in 0..60 {
+                    let name = format!("t{n}");
+                    let entry = kept.catalogue.get(&name, &kept.rows);
+                    assert_eq!(entry.is_some(), defined.contains(&name), "seed {seed}");
+                    let found = entry.map_or(&*name, |e| name_of(e.slot, &kept.rows));
+                    assert_eq!(found, name, "seed {seed}");
+                }
+            }
+            assert_eq!(kept.catalogue.len(), defined.len(), "seed {seed}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
 use super::catalog::OwnFile;
 use super::inquire::Inquiries;
 use super::story::Untold;
+use super::targets::make_room;
 use super::{Mutation, Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
@@ -171,6 +172,7 @@ impl Joined {
 
     pub(super) fn owned_mut(&mut self, slot: Slot) -> &mut Owned {
         if self.owned.len() <= slot.index() {
+            make_room(&mut self.owned, slot);
             self.owned.resize(slot.index() + 1, Owned::default());
         }
         &mut self.owned[slot.index()]

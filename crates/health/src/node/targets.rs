@@ -23,6 +23,16 @@ const FIRST_CHECK_AFTER: base::Duration = base::Duration::from_secs(1);
 /// From how many removals on the rings are swept once instead of searched for each.
 const SWEEP: usize = 64;
 
+/// Room for a slot, and an eighth more: what has one place per target grows with the targets, but
+/// not to twice of what is needed.
+pub(super) fn make_room<T>(places: &mut Vec<T>, slot: Slot) {
+    let needed = slot.index() + 1;
+    if needed > places.capacity() {
+        let room = needed + (needed / 8).max(64);
+        places.reserve_exact(room - places.len());
+    }
+}
+
 /// What a change of one definition did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
@@ -302,6 +312,8 @@ impl Node {
 
     fn begin(&mut self, slot: Slot, winner: Winner) {
         if slot.index() >= self.hot.len() {
+            make_room(&mut self.hot, slot);
+            make_room(&mut self.rows, slot);
             self.hot.resize_with(slot.index() + 1, Hot::default);
             self.rows.resize(slot.index() + 1, None);
         }

@@ -133,13 +133,13 @@ impl Crowd {
     #[must_use]
     pub fn new(size: Size, share: bool) -> Self {
         let plan = Plan::calm(size.seed, size.nodes, Duration::from_hours(24));
-        let file = file_of(size);
+        let file = share.then(|| file_of(size));
         let mut world = World::new(plan, move |boot| {
             let setup = Setup {
                 contacts: CONTACTS,
                 first: 0,
                 keeps_time: false,
-                file: if share { file.clone() } else { file_of(size) },
+                file: file.clone().unwrap_or_else(|| file_of(size)),
                 mutation: None,
                 skew_ms: 0,
             };
