@@ -7,6 +7,7 @@
 
 mod catalog;
 mod confirm;
+mod heat;
 mod inquire;
 mod joined;
 mod origins;
@@ -35,6 +36,7 @@ use crate::status::{State, Status};
 
 use crate::verdict::{self, Balance, Counters, Uplink};
 use crate::view::{Counts, View};
+use heat::Heat;
 use joined::Joined;
 
 /// What a node must be told once.
@@ -143,7 +145,7 @@ pub struct Node {
     schedule: Schedule,
     pace: Pace,
     uplink: Uplink,
-    hot: Vec<Hot>,
+    hot: Heat,
     rows: Vec<Option<Arc<Line>>>,
     counts: Counts,
     /// Statuses from the disk whose targets have not been defined yet.
@@ -229,7 +231,7 @@ impl Node {
             catalogue: Catalogue::default(),
             schedule: Schedule::default(),
             uplink: Uplink::default(),
-            hot: Vec::new(),
+            hot: Heat::default(),
             rows: Vec::new(),
             counts: Counts::default(),
             orphans: BTreeMap::new(),
@@ -365,10 +367,14 @@ impl Node {
     /// A target's verdict in the making; `None` if the slot is empty.
     #[must_use]
     pub fn explain(&self, slot: Slot) -> Option<Explanation> {
-        let hot = self.hot.get(slot.index()).filter(|hot| hot.is_live)?;
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
+        let row = self.rows.get(slot.index())?.as_ref()?;
+        let hot = &self.hot[slot.index()];
+        if !hot.is_live {
+            return Some(Explanation {
+                state: row.state(),
+                ..Explanation::default()
+            });
+        }
         let phase = crate::schedule::phase(row.name(), hot.interval);
         let next = Schedule::next_of(self.clock.node(self.now), hot.interval, phase);
         Some(Explanation {

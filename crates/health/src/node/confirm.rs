@@ -546,8 +546,11 @@ impl Node {
                 finding,
             });
         }
-        let hot = &self.hot[probed.slot.index()];
-        if hot.is_live && hot.role == Role::None && !self.is_probed_for_others(probed.slot) {
+        let role = self.hot[probed.slot.index()].role;
+        if self.is_live(probed.slot)
+            && role == Role::None
+            && !self.is_probed_for_others(probed.slot)
+        {
             self.outputs.push_back(Output::Undefine(probed.slot));
         }
         true
@@ -559,7 +562,7 @@ impl Node {
         {
             return;
         }
-        for slot in (0..self.hot.len()).filter_map(|i| u32::try_from(i).ok().map(Slot)) {
+        for slot in self.live_slots() {
             let hot = &self.hot[slot.index()];
             if hot.is_live && hot.role == Role::Owner && !hot.in_flight {
                 self.start(slot, self.now);

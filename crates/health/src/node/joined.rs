@@ -526,7 +526,8 @@ impl Node {
             return;
         };
         joined.beat_at = now + Duration::from_millis(100);
-        let is_held = |hot: &super::Hot| matches!(hot.role, Role::Owner | Role::Leaver);
+        let is_held =
+            |(_, hot): (Slot, &super::Hot)| matches!(hot.role, Role::Owner | Role::Leaver);
         let is_alone = joined.cluster.membership.living() <= 1;
         if is_alone || now >= until || !self.hot.iter().any(is_held) {
             joined.leaving = None;

@@ -25,7 +25,7 @@ impl Node {
     /// A target's owners are others now.
     pub(super) fn owners_changed(&mut self, change: &Change) {
         let slot = change.slot;
-        let is_live = self.hot.get(slot.index()).is_some_and(|hot| hot.is_live);
+        let is_live = self.is_live(slot);
         let joined = self.joined.as_mut().expect("its rooms spoke");
         let mut three = [NOBODY; 3];
         for (place, name) in three.iter_mut().zip(&change.after) {
@@ -78,12 +78,10 @@ impl Node {
         self.file_may_be_due();
     }
 
-    fn live_slots(&self) -> Vec<Slot> {
-        let slots = (0..).map(Slot).zip(&self.hot);
-        slots
-            .filter(|(_, hot)| hot.is_live)
-            .map(|(slot, _)| slot)
-            .collect()
+    pub(super) fn live_slots(&self) -> Vec<Slot> {
+        let slots = (0..).map(Slot).zip(&self.rows);
+        let live = slots.filter(|(_, row)| row.is_some());
+        live.map(|(slot, _)| slot).collect()
     }
 
     /// A member is suspected, or not any more: its first standbys check along.
@@ -109,7 +107,7 @@ impl Node {
             .map(|(slot, _)| slot)
             .collect();
         for slot in slots {
-            if self.hot.get(slot.index()).is_some_and(|hot| hot.is_live) {
+            if self.is_live(slot) {
                 self.take_or_give(slot);
             }
         }
@@ -117,10 +115,15 @@ impl Node {
 
     /// Checks a target from now on, or for another reason than before.
     fn take_up(&mut self, slot: Slot, role: Role) {
-        let was = std::mem::replace(&mut self.hot[slot.index()].role, role);
+        let was = self.hot[slot.index()].role;
         if was == role {
             return;
         }
+        if was == Role::None {
+            let row = Arc::clone(self.row(slot));
+            self.warm(slot, &row.definition(), Counters::new(row.state()));
+        }
+        self.hot[slot.index()].role = role;
         if was == Role::None {
             self.begin_to_check(slot);
         }
@@ -148,7 +151,7 @@ impl Node {
             return;
         };
         let place = joined.owned_mut(slot).three[0];
-        let interval = self.hot[slot.index()].interval;
+        let (interval, _) = row.pace();
         let of = (!row.is_paused()).then_some((place, interval));
         let shares = &mut joined.cluster.shares;
         if let Some(epoch) = shares.count(now, slot, row.name(), of) {
@@ -225,10 +228,7 @@ impl Node {
         }
         let definition = self.row(slot).definition();
         self.leave_beat(slot, &definition);
-        let hot = &mut self.hot[slot.index()];
-        hot.ticket.0 = hot.ticket.0.wrapping_add(1);
-        hot.in_flight = false;
-        hot.owed = false;
+        self.hot.cool(slot);
         // A probe for another node is still under way: its end takes the definition away.
         if !self.is_probed_for_others(slot) {
             self.outputs.push_back(Output::Undefine(slot));
@@ -262,8 +262,7 @@ impl Node {
                 return;
             }
             joined.leavers.pop_first();
-            let hot = self.hot.get(slot.index());
-            if hot.is_some_and(|hot| hot.is_live && hot.role == Role::Leaver) {
+            if self.hot[slot.index()].role == Role::Leaver {
                 self.lay_down(slot);
                 self.take_or_give(slot);
             }
@@ -404,8 +403,10 @@ impl Node {
                     && hot.counters.state != State::Paused
                     && !behind.contains(slot)
             };
-            let slots = (0..).map(Slot).zip(&self.hot).filter(hangs);
-            let slots: Vec<Slot> = slots.map(|(slot, _)| slot).take(HANGING_MAX).collect();
+            let hanging = self.hot.iter().filter(hangs);
+            let mut slots: Vec<Slot> = hanging.map(|(slot, _)| slot).collect();
+            slots.sort_unstable();
+            slots.truncate(HANGING_MAX);
             joined.cluster.rounds.leave_behind(now, interval, &slots);
         }
     }

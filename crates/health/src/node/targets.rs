@@ -86,10 +86,8 @@ impl Node {
     /// the file shadows must not touch the status before.
     fn end_boot(&mut self) {
         if std::mem::take(&mut self.is_booting) {
-            for slot in (0..self.hot.len()).filter_map(|i| u32::try_from(i).ok().map(Slot)) {
-                if self.hot[slot.index()].is_live {
-                    self.pause_or_resume(slot);
-                }
+            for slot in self.live_slots() {
+                self.pause_or_resume(slot);
             }
         }
     }
@@ -311,10 +309,8 @@ impl Node {
     }
 
     fn begin(&mut self, slot: Slot, winner: Winner) {
-        if slot.index() >= self.hot.len() {
-            make_room(&mut self.hot, slot);
+        if slot.index() >= self.rows.len() {
             make_room(&mut self.rows, slot);
-            self.hot.resize_with(slot.index() + 1, Hot::default);
             self.rows.resize(slot.index() + 1, None);
         }
         let definition = winner.definition;
@@ -329,30 +325,14 @@ impl Node {
             .joined
             .is_some()
             .then(|| self.held_status(&definition.name).0);
-        let (status, counters, votes) = match entry.flatten() {
-            Some(entry) => {
-                let counters = Counters::new(entry.status.state);
-                (entry.status, counters, entry.votes)
-            }
-            None => (status, counters, None),
-        };
-        let role = if self.joined.is_some() {
-            Role::None
-        } else {
-            Role::Owner
-        };
-        let ticket = self.hot[slot.index()].ticket;
-        self.hot[slot.index()] = Hot {
-            counters,
-            interval: definition.interval,
-            rule: definition.rule,
-            ticket,
-            is_live: true,
-            role,
-            ..Hot::default()
+        let (status, votes) = match entry.flatten() {
+            Some(entry) => (entry.status, entry.votes),
+            None => (status, None),
         };
         self.counts.add(status.state);
-        if role == Role::Owner {
+        if self.joined.is_none() {
+            self.warm(slot, &definition, counters);
+            self.hot[slot.index()].role = Role::Owner;
             self.join_beat(slot, &definition);
             self.outputs
                 .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
@@ -447,11 +427,7 @@ impl Node {
         if self.hot[slot.index()].role != Role::None {
             self.leave_beat(slot, &row.definition());
         }
-        let ticket = self.hot[slot.index()].ticket;
-        self.hot[slot.index()] = Hot {
-            ticket,
-            ..Hot::default()
-        };
+        self.hot.cool(slot);
         self.counts.remove(row.state());
         self.staging.open.changes.push((slot, None));
         if is_defined {
@@ -470,6 +446,23 @@ impl Node {
             let key = Key::Status(row.title());
             self.staging.open.writes.push(Write::Remove(key));
         }
+    }
+
+    /// A target is checked from now on: it has a hot part.
+    pub(super) fn warm(&mut self, slot: Slot, definition: &Definition, counters: Counters) {
+        let hot = Hot {
+            counters,
+            interval: definition.interval,
+            rule: definition.rule,
+            is_live: true,
+            ..Hot::default()
+        };
+        self.hot.warm(slot, hot);
+    }
+
+    /// Whether there is a target in a slot.
+    pub(super) fn is_live(&self, slot: Slot) -> bool {
+        self.rows.get(slot.index()).is_some_and(Option::is_some)
     }
 
     /// Whether the shell was told what this slot means.
