@@ -374,13 +374,12 @@ impl Node {
         let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
         let by = joined.place(by);
-        let owned = joined.owned_mut(slot);
+        let mut owned = self.staging.owned(slot);
         if owned.three[0] == by {
             return;
         }
         owned.anew(now);
-        let owned = *owned;
-        self.staging.open.owners.push((slot, owned));
+        self.staging.own(slot, owned);
         let hot = &mut self.hot[slot.index()];
         if hot.role == Role::Owner && !is_paused {
             let stamp = std::mem::take(&mut hot.stamp);

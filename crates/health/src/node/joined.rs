@@ -13,11 +13,10 @@ use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
 use super::catalog::OwnFile;
 use super::inquire::Inquiries;
 use super::story::Untold;
-use super::targets::make_room;
 use super::{Mutation, Node, Role};
 use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
-use crate::fleet::{Fleet, Owned, Promised, Seat};
+use crate::fleet::{Fleet, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
 use crate::status::Status;
 use crate::view::Source;
@@ -70,7 +69,6 @@ pub(super) struct Joined {
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
     pub(super) orphans: BTreeMap<Arc<str>, Time>,
-    pub(super) owned: Vec<Owned>,
     /// The store's marks of the batches that the disk has not confirmed.
     at_disk: VecDeque<(Batch, store::Mark)>,
     mark: Option<store::Mark>,
@@ -118,7 +116,6 @@ impl Joined {
             inquiries: Inquiries::default(),
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            owned: Vec::new(),
             at_disk: VecDeque::new(),
             mark: None,
             leaving: None,
@@ -168,14 +165,6 @@ impl Joined {
     /// A member's place in the list of names.
     pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
         self.cluster.shares.place(name)
-    }
-
-    pub(super) fn owned_mut(&mut self, slot: Slot) -> &mut Owned {
-        if self.owned.len() <= slot.index() {
-            make_room(&mut self.owned, slot);
-            self.owned.resize(slot.index() + 1, Owned::default());
-        }
-        &mut self.owned[slot.index()]
     }
 
     /// What is in this node's rows, or will be with the view that this goes into: writes that

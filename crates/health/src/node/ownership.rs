@@ -31,10 +31,11 @@ impl Node {
         for (place, name) in three.iter_mut().zip(&change.after) {
             *place = joined.place(name);
         }
-        let owned = joined.owned_mut(slot);
-        owned.three = three;
-        let owned = *owned;
-        self.staging.open.owners.push((slot, owned));
+        let owned = Owned {
+            three,
+            ..self.staging.owned(slot)
+        };
+        self.staging.own(slot, owned);
         self.count_share(slot);
         if is_live {
             self.note_move(change);
@@ -51,7 +52,7 @@ impl Node {
         }
         let me = Arc::clone(&joined.cluster.name);
         let me = joined.place(&me);
-        let [first, second, _] = joined.owned_mut(slot).three;
+        let [first, second, _] = self.staging.owned(slot).three;
         let suspects = joined.suspects.iter().cloned().collect::<Vec<_>>();
         let is_shadow = second == me && suspects.iter().any(|name| joined.place(name) == first);
         let role = self.hot[slot.index()].role;
@@ -98,16 +99,9 @@ impl Node {
         let owner = joined.place(name);
         let me = Arc::clone(&joined.cluster.name);
         let me = joined.place(&me);
-        let concerns =
-            |(_, owned): &(Slot, &Owned)| owned.three[0] == owner && owned.three[1] == me;
-        let slots: Vec<Slot> = (0..)
-            .map(Slot)
-            .zip(&joined.owned)
-            .filter(concerns)
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in slots {
-            if self.is_live(slot) {
+        for slot in self.live_slots() {
+            let [first, second, _] = self.staging.owned(slot).three;
+            if first == owner && second == me {
                 self.take_or_give(slot);
             }
         }
@@ -150,15 +144,14 @@ impl Node {
         else {
             return;
         };
-        let place = joined.owned_mut(slot).three[0];
+        let place = self.staging.owned(slot).three[0];
         let (interval, _) = row.pace();
         let of = (!row.is_paused()).then_some((place, interval));
         let shares = &mut joined.cluster.shares;
         if let Some(epoch) = shares.count(now, slot, row.name(), of) {
-            let owned = joined.owned_mut(slot);
+            let mut owned = self.staging.owned(slot);
             owned.turn(now, epoch);
-            let owned = *owned;
-            self.staging.open.owners.push((slot, owned));
+            self.staging.own(slot, owned);
         }
     }
 
