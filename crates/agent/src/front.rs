@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use base::{Duration, Time};
-use health::{Account, Answer, Definition, Diff, Line, Missing, View};
+use health::{Account, Answer, Definition, Diff, Missing, Row, View};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
@@ -198,14 +198,14 @@ impl Front {
 
     /// How long ago `row` was checked so that the outcome could tell; `None` if not yet.
     #[must_use]
-    pub fn age(&self, row: &Line, now: Time) -> Option<Duration> {
+    pub fn age(&self, row: &Row, now: Time) -> Option<Duration> {
         self.checked_at(row, now).map(|at| now.since(at))
     }
 
     /// When `row` was last checked so that the outcome could tell: by this node, or as its owner
     /// promises.
     #[must_use]
-    pub fn checked_at(&self, row: &Line, now: Time) -> Option<Time> {
+    pub fn checked_at(&self, row: &Row, now: Time) -> Option<Time> {
         if self.is_checked_here(row) {
             return self.figures.checked_at(row.slot);
         }
@@ -214,7 +214,7 @@ impl Front {
 
     /// Whether this node is `row`'s owner: only then its figures are the target's.
     #[must_use]
-    pub fn is_checked_here(&self, row: &Line) -> bool {
+    pub fn is_checked_here(&self, row: &Row) -> bool {
         let view = self.view.load();
         view.fleet().is_none() || view.owners(row.slot).next() == Some(&self.identity.name)
     }
@@ -222,7 +222,7 @@ impl Front {
     /// Whether `row`'s last conclusive check is older than it should be: 1.5 intervals and a
     /// timeout, or none at all. A paused target is never stale.
     #[must_use]
-    pub fn is_stale(&self, row: &Line, now: Time) -> bool {
+    pub fn is_stale(&self, row: &Row, now: Time) -> bool {
         if !self.is_checked_here(row) {
             let freshness = self.view.load().freshness(row, now);
             return freshness.is_none_or(|freshness| freshness.is_stale);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base::{Slot, hash64};
 
 use crate::definition::Definition;
-use crate::line::Line;
+use crate::row::Row;
 use crate::view::Source;
 
 /// Who defines which name. What is checked is not kept here but in the rows; of a name that both
@@ -50,7 +50,7 @@ pub(crate) struct Winner {
 }
 
 /// The rows by slot, as they are known to the node.
-pub(crate) type Rows = [Option<Arc<Line>>];
+pub(crate) type Rows = [Option<Arc<Row>>];
 
 fn home(name: &str, mask: usize) -> usize {
     let hash = hash64(name.as_bytes()) & mask as u64;
@@ -219,7 +219,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::line::Row;
+    use crate::row::OpenRow;
     use crate::status::Status;
     use crate::testing::definition;
     use base::{Rng, Wall};
@@ -229,7 +229,7 @@ mod tests {
     #[derive(Default)]
     struct Kept {
         catalogue: Catalogue,
-        rows: Vec<Option<Arc<Line>>>,
+        rows: Vec<Option<Arc<Row>>>,
     }
 
     impl Kept {
@@ -249,7 +249,7 @@ mod tests {
                     let origin = (winner.source, winner.shadowed);
                     let status = Status::new(Wall(0));
                     let definition = Arc::clone(&winner.definition);
-                    Arc::clone(Row::new(slot, definition, origin, status, None).line())
+                    Arc::clone(OpenRow::new(slot, definition, origin, status, None).row())
                 });
             }
             set

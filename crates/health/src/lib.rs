@@ -12,12 +12,12 @@ mod cluster;
 mod definition;
 mod fleet;
 mod input;
-mod line;
 mod node;
 mod outcome;
 mod pace;
 mod reach;
 mod record;
+mod row;
 mod schedule;
 mod staging;
 mod status;
@@ -50,9 +50,9 @@ pub use input::{
     Answer, Batch, Check, Diff, Event, Explanation, Input, Inquiry, Key, Output, Probed, Record,
     Request, Write,
 };
-pub use line::{Line, Row};
 pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
 pub use reach::Reach;
+pub use row::{OpenRow, Row};
 pub use status::{State, Status, Transition};
 pub use view::{Counts, Source, View};

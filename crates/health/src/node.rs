@@ -26,10 +26,10 @@ use crate::clock::NodeClock;
 use crate::cluster::{ClusterConfig, ClusterError, Dropped, Stamp};
 use crate::definition::Rule;
 use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed, Request, Write};
-use crate::line::Line;
 use crate::outcome::{Doubt, Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
+use crate::row::Row;
 use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
@@ -146,7 +146,7 @@ pub struct Node {
     pace: Pace,
     uplink: Uplink,
     hot: Heat,
-    rows: Vec<Option<Arc<Line>>>,
+    rows: Vec<Option<Arc<Row>>>,
     counts: Counts,
     /// Statuses from the disk whose targets have not been defined yet.
     orphans: BTreeMap<Arc<str>, (Status, Counters)>,
@@ -358,7 +358,7 @@ impl Node {
             return 0;
         };
         let rows = self.rows.iter().flatten();
-        let key = |row: &Arc<Line>| crate::cluster::status_key(row.name());
+        let key = |row: &Arc<Row>| crate::cluster::status_key(row.name());
         let store = &joined.cluster.store;
         rows.filter(|row| store.entries(&key(row)).len() > 1)
             .count()
@@ -536,7 +536,7 @@ impl Node {
         }
     }
 
-    fn row(&self, slot: Slot) -> &Arc<Line> {
+    fn row(&self, slot: Slot) -> &Arc<Row> {
         self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row")
@@ -575,7 +575,7 @@ impl Node {
         });
     }
 
-    fn write_status(&mut self, row: &Line) {
+    fn write_status(&mut self, row: &Row) {
         let hot = &mut self.hot[row.slot.index()];
         let value = record::encode_status(&row.status(), &hot.counters);
         let key = Key::Status(row.title());

@@ -11,11 +11,11 @@ use base::{Slot, Version};
 
 use crate::fleet::{Fleet, Owned};
 use crate::input::{Answer, Batch, Diff, Event, Output, Request, Write};
-use crate::line::Line;
+use crate::row::Row;
 use crate::view::{Source, View};
 
 /// A target's row as it shall be; `None` when the target is gone.
-pub(crate) type Change = (Slot, Option<Arc<Line>>);
+pub(crate) type Change = (Slot, Option<Arc<Row>>);
 
 /// What becomes visible together.
 #[derive(Debug, Default)]

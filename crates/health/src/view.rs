@@ -9,7 +9,7 @@ use std::sync::Arc;
 use base::{Slot, Time, Version};
 
 use crate::fleet::{Fleet, Freshness, Owned, stale_after};
-use crate::line::{Line, Row};
+use crate::row::{OpenRow, Row};
 use crate::status::State;
 
 /// Where a definition comes from.
@@ -86,7 +86,7 @@ impl Counts {
 /// How many rows share a counted pointer.
 pub(crate) const CHUNK: usize = 64;
 
-type Chunk = Arc<[Option<Arc<Line>>; CHUNK]>;
+type Chunk = Arc<[Option<Arc<Row>>; CHUNK]>;
 
 /// Everything that can be asked about all targets, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,17 +117,17 @@ impl View {
 
     /// A view of these rows, each in the slot that it names.
     #[must_use]
-    pub fn of(version: Version, rows: Vec<Row>) -> Self {
+    pub fn of(version: Version, rows: Vec<OpenRow>) -> Self {
         Self::empty().with(
             version,
             rows.into_iter()
-                .map(|row| (row.slot, Some(Arc::clone(row.line())))),
+                .map(|row| (row.slot, Some(Arc::clone(row.row())))),
         )
     }
 
     /// The target of this name. O(log n).
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Arc<Line>> {
+    pub fn get(&self, name: &str) -> Option<&Arc<Row>> {
         let at = self
             .by_name
             .binary_search_by(|&slot| self.at(slot).name().cmp(name))
@@ -136,7 +136,7 @@ impl View {
     }
 
     /// All targets by name, those after `after` only if given.
-    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Line>> {
+    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Row>> {
         let from = after.map_or(0, |after| {
             self.by_name
                 .partition_point(|&slot| self.at(slot).name() <= after)
@@ -159,7 +159,7 @@ impl View {
 
     /// How fresh what this view says of a target is; `None` on a node alone, which knows itself.
     #[must_use]
-    pub fn freshness(&self, row: &Line, now: Time) -> Option<Freshness> {
+    pub fn freshness(&self, row: &Row, now: Time) -> Option<Freshness> {
         let fleet = self.fleet.as_ref()?;
         let owned = self.owned(row.slot);
         let (interval, timeout) = row.pace();
@@ -227,12 +227,12 @@ impl View {
         self.counts
     }
 
-    fn at(&self, slot: Slot) -> &Arc<Line> {
+    fn at(&self, slot: Slot) -> &Arc<Row> {
         self.row(slot)
             .expect("the list by name holds only slots with a row")
     }
 
-    pub(crate) fn row(&self, slot: Slot) -> Option<&Arc<Line>> {
+    pub(crate) fn row(&self, slot: Slot) -> Option<&Arc<Row>> {
         self.chunks.get(slot.index() / CHUNK)?[slot.index() % CHUNK].as_ref()
     }
 
@@ -240,7 +240,7 @@ impl View {
     pub(crate) fn with(
         &self,
         version: Version,
-        changes: impl IntoIterator<Item = (Slot, Option<Arc<Line>>)>,
+        changes: impl IntoIterator<Item = (Slot, Option<Arc<Row>>)>,
     ) -> Self {
         let mut next = self.clone();
         next.version = version;
@@ -300,17 +300,17 @@ mod tests {
     use crate::testing::definition;
     use base::Wall;
 
-    fn row(slot: u32, name: &str, state: State) -> (Slot, Option<Arc<Line>>) {
+    fn row(slot: u32, name: &str, state: State) -> (Slot, Option<Arc<Row>>) {
         let status = Status {
             state,
             ..Status::new(Wall(0))
         };
         let origin = (Source::File, false);
-        let row = Row::new(Slot(slot), definition(name), origin, status, None);
-        (Slot(slot), Some(Arc::clone(row.line())))
+        let row = OpenRow::new(Slot(slot), definition(name), origin, status, None);
+        (Slot(slot), Some(Arc::clone(row.row())))
     }
 
-    fn names<'a>(rows: impl Iterator<Item = &'a Arc<Line>>) -> Vec<&'a str> {
+    fn names<'a>(rows: impl Iterator<Item = &'a Arc<Row>>) -> Vec<&'a str> {
         rows.map(|row| row.name()).collect()
     }
 

@@ -1,6 +1,6 @@
 //! The words in which a target's trouble is told: one place for API, events and page.
 
-use health::{Finding, Line, Reason, State};
+use health::{Finding, Reason, Row, State};
 
 use crate::figures::Reading;
 
@@ -23,7 +23,7 @@ pub(crate) fn code(reason: Reason) -> Option<String> {
 }
 
 /// Why `row` is in trouble: its last outcome if that failed, else its status if it is down.
-pub(crate) fn error_of(row: &Line, reading: &Reading) -> Option<String> {
+pub(crate) fn error_of(row: &Row, reading: &Reading) -> Option<String> {
     if let Some(Finding::Failed(reason)) = reading.last.map(|last| last.finding) {
         return failure(reason, reading.detail.as_deref());
     }

@@ -1,7 +1,7 @@
 //! Which targets are meant: state, group, labels, free text. API and page use the same.
 
 use base::Time;
-use health::{Line, State};
+use health::{Row, State};
 
 use super::failure::error_of;
 use super::{Problem, Query, masked};
@@ -46,7 +46,7 @@ impl Filter {
     }
 
     /// Whether `row` is meant.
-    pub(crate) fn matches(&self, front: &Front, row: &Line, now: Time) -> bool {
+    pub(crate) fn matches(&self, front: &Front, row: &Row, now: Time) -> bool {
         (self.states.is_empty() || self.states.contains(&row.state()))
             && self
                 .group
@@ -78,13 +78,13 @@ fn label(text: &str) -> Result<(String, String), Problem> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn has_label(row: &Line, (key, value): &(String, String)) -> bool {
+fn has_label(row: &Row, (key, value): &(String, String)) -> bool {
     let definition = row.definition();
     let mut labels = definition.labels.iter();
     labels.any(|(k, v)| **k == **key && **v == **value)
 }
 
-fn mentions(front: &Front, row: &Line, text: &str) -> bool {
+fn mentions(front: &Front, row: &Row, text: &str) -> bool {
     let definition = row.definition();
     contains(&definition.name, text)
         || contains(&masked(definition.probe.address()), text)

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use health::{Line, Reach, Row};
+use health::{OpenRow, Reach, Row};
 use serde::Serialize;
 
 use super::target::Target;
@@ -68,7 +68,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, query: Query) -> Result<
     let mut found = view
         .rows(after.as_deref())
         .filter(|row| filter.matches(front, row, now));
-    let rows: Vec<Row> = found.by_ref().take(limit).map(Line::open).collect();
+    let rows: Vec<OpenRow> = found.by_ref().take(limit).map(Row::open).collect();
     let has_more = found.next().is_some();
     let last = rows.last().filter(|_| has_more);
     let overview = desk.overview(Freshness::Recent);

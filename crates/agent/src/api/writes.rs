@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::{Duration, Version};
-use health::{Answer, Line};
+use health::{Answer, Row};
 use serde_json::{Value, json};
 
 use super::target::Target;
@@ -66,7 +66,7 @@ pub(super) async fn put(
 
 fn written(front: &Front, name: &str, version: Version) -> Value {
     let view = front.view.load_full();
-    let row = view.get(name).map(Line::open);
+    let row = view.get(name).map(Row::open);
     let target = row
         .as_ref()
         .map(|row| Target::of(front, row, front.clock.now()));

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base::Time;
-use health::{Line, View};
+use health::{Row, View};
 use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
@@ -29,7 +29,7 @@ pub(super) struct Wish {
 }
 
 /// The targets that are meant, in five piles, worst first.
-pub(super) type Piles<'a> = [Vec<&'a Arc<Line>>; 5];
+pub(super) type Piles<'a> = [Vec<&'a Arc<Row>>; 5];
 
 /// `GET /`.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, query: Query) -> Response {
@@ -134,7 +134,7 @@ fn pile<'a>(front: &Front, view: &'a View, filter: &Filter, now: Time) -> Piles<
     piles
 }
 
-fn rank(front: &Front, row: &Line, now: Time) -> usize {
+fn rank(front: &Front, row: &Row, now: Time) -> usize {
     match row.state() {
         health::State::Down => 0,
         health::State::Unknown => 1,

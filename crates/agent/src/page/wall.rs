@@ -6,7 +6,7 @@
 use base::Time;
 use std::sync::Arc;
 
-use health::{Line, View};
+use health::{Row, View};
 use maud::{Markup, html};
 
 use super::overview::Piles;
@@ -29,7 +29,7 @@ pub(super) fn show(
     now: Time,
     seen: Option<&str>,
 ) -> Markup {
-    let mut rows: Vec<&Arc<Line>> = piles.iter().flatten().copied().collect();
+    let mut rows: Vec<&Arc<Row>> = piles.iter().flatten().copied().collect();
     let bytes: usize = rows
         .iter()
         .map(|row| row.name().len() * 3 + SQUARE_BYTES)
@@ -38,7 +38,7 @@ pub(super) fn show(
         return html! { section.wall data-live="wall" {} };
     }
     rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
-    let letters: Vec<(&Line, &str)> = rows
+    let letters: Vec<(&Row, &str)> = rows
         .iter()
         .map(|row| (&***row, letter(front, row, now)))
         .collect();
@@ -61,7 +61,7 @@ pub(super) fn show(
     }
 }
 
-fn square(row: &Line, letter: &str) -> Markup {
+fn square(row: &Row, letter: &str) -> Markup {
     let name = row.name();
     let words = match letter {
         "s" => "up, stale",
@@ -73,7 +73,7 @@ fn square(row: &Line, letter: &str) -> Markup {
     }
 }
 
-fn letter(front: &Front, row: &Line, now: Time) -> &'static str {
+fn letter(front: &Front, row: &Row, now: Time) -> &'static str {
     match row.state() {
         health::State::Down => "d",
         health::State::Unknown => "q",
@@ -83,7 +83,7 @@ fn letter(front: &Front, row: &Line, now: Time) -> &'static str {
     }
 }
 
-fn version(letters: &[(&Line, &str)]) -> String {
+fn version(letters: &[(&Row, &str)]) -> String {
     let mut text = String::new();
     for (row, letter) in letters {
         text.push_str(row.name());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use base::{Duration, Origin, Slot, Time, Version, Wall};
 use health::{
-    Account, Answer, Definition, Diff, Doubt, Event, Explanation, Finding, Http, Line, Missing,
+    Account, Answer, Definition, Diff, Doubt, Event, Explanation, Finding, Http, Missing, OpenRow,
     Outcome, Phases, Probe, Reason, Row, Rule, Source, State, Status, Tcp, View,
 };
 use roundsman_agent::clock::Clock;
@@ -29,7 +29,7 @@ pub(crate) const ODD: [&str; 8] = [
 ];
 
 /// A front over `rows`, answered by a driver that does at once what it is asked.
-pub(crate) fn front(rows: Vec<Row>) -> Arc<Front> {
+pub(crate) fn front(rows: Vec<OpenRow>) -> Arc<Front> {
     let me = Arc::new(OnceLock::new());
     let driver = Driver {
         me: Arc::clone(&me),
@@ -71,7 +71,7 @@ pub(crate) fn front(rows: Vec<Row>) -> Arc<Front> {
 
 /// A front of `count` targets in every state, with figures.
 pub(crate) fn populated(count: u32) -> Arc<Front> {
-    let rows: Vec<Row> = (0..count).map(|n| row(n, &invented(n))).collect();
+    let rows: Vec<OpenRow> = (0..count).map(|n| row(n, &invented(n))).collect();
     let front = front(rows);
     let view = front.view.load_full();
     for row in view.rows(None) {
@@ -131,7 +131,7 @@ fn definition(n: u32, name: &str) -> Definition {
     }
 }
 
-fn row(n: u32, name: &str) -> Row {
+fn row(n: u32, name: &str) -> OpenRow {
     let wall = now().0;
     let born = Status::new(Wall(wall - 86_400_000));
     let up = born.changed(State::Up, Wall(wall - 86_390_000), Reason::None, None, 1);
@@ -165,7 +165,7 @@ fn row(n: u32, name: &str) -> Row {
         Source::File
     };
     let definition = Arc::new(definition(n, name));
-    Row::new(Slot(n), definition, (source, n % 83 == 2), status, None)
+    OpenRow::new(Slot(n), definition, (source, n % 83 == 2), status, None)
 }
 
 fn now() -> Wall {
@@ -173,7 +173,7 @@ fn now() -> Wall {
 }
 
 /// Records two dozen outcomes that fit the row's state; some targets were never checked.
-pub(crate) fn check(front: &Front, row: &Row) {
+pub(crate) fn check(front: &Front, row: &OpenRow) {
     let n = row.slot.0;
     if n % 61 == 17 || row.status.state == State::Paused {
         return;
@@ -195,7 +195,7 @@ pub(crate) fn check(front: &Front, row: &Row) {
     }
 }
 
-fn outcome(finding: Finding, n: u32, k: u32, row: &Row) -> Outcome {
+fn outcome(finding: Finding, n: u32, k: u32, row: &OpenRow) -> Outcome {
     let slow = 1 + (n * 7 + k * 13) % 29;
     let mut outcome = Outcome::new(finding);
     outcome.phases = match finding {
@@ -227,18 +227,18 @@ pub(crate) fn change(front: &Front, name: &str, to: State, reason: Reason) {
         detail,
     };
     let origin = (old.source, old.shadowed);
-    let new = Row::new(old.slot, old.definition(), origin, status, old.votes());
+    let new = OpenRow::new(old.slot, old.definition(), origin, status, old.votes());
     check(front, &new);
     replace(front, seq, new);
     front.events.push(event);
 }
 
-fn replace(front: &Front, seq: u64, row: Row) {
+fn replace(front: &Front, seq: u64, row: OpenRow) {
     let view = front.view.load_full();
-    let mut rows: Vec<Row> = view
+    let mut rows: Vec<OpenRow> = view
         .rows(None)
         .filter(|old| old.name() != row.name())
-        .map(Line::open)
+        .map(Row::open)
         .collect();
     rows.push(row);
     let version = Version {
@@ -285,7 +285,7 @@ impl Driver {
         };
         front.figures.clear(slot);
         let (definition, status) = (Arc::new(definition), Status::new(now()));
-        let row = Row::new(slot, definition, (Source::Api, false), status, None);
+        let row = OpenRow::new(slot, definition, (Source::Api, false), status, None);
         replace(&front, version.seq, row);
         Ok(answer)
     }
@@ -299,7 +299,7 @@ impl Driver {
             Some(_) => {
                 let version = self.version();
                 let rows = view.rows(None).filter(|row| row.name() != name);
-                let rows = rows.map(Line::open);
+                let rows = rows.map(Row::open);
                 front
                     .view
                     .store(Arc::new(View::of(version, rows.collect())));

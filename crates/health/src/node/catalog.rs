@@ -16,7 +16,7 @@ use crate::cluster::{
 };
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Request, Write};
-use crate::line::Line;
+use crate::row::Row;
 use crate::status::{Status, Transition};
 use crate::view::Source;
 
@@ -63,7 +63,7 @@ impl OwnFile {
     }
 
     /// An entry has changed in the store; `row` is what was in effect before.
-    fn is_written_over(&mut self, name: &Arc<str>, row: Option<&Line>) {
+    fn is_written_over(&mut self, name: &Arc<str>, row: Option<&Row>) {
         if let Content::Stored(aside) = &mut self.content {
             let was = || row.map(|row| definition::encode(&row.definition()));
             aside.entry(Arc::clone(name)).or_insert_with(was);

@@ -17,8 +17,8 @@ use crate::cluster::{
 use crate::definition;
 use crate::fleet::Votes;
 use crate::input::{Check, Event, Output, Probed};
-use crate::line::Line;
 use crate::outcome::{Doubt, Finding, Reason};
+use crate::row::Row;
 use crate::status::{State, Status};
 use crate::verdict::{self, Counters};
 
@@ -406,7 +406,7 @@ impl Node {
         }
     }
 
-    fn show_status(&mut self, row: &Line, entry: &StatusEntry) {
+    fn show_status(&mut self, row: &Row, entry: &StatusEntry) {
         let seen = row.transition();
         let newest = entry.status.transition;
         for transition in entry.status.recent.iter().filter(|t| t.number > seen) {

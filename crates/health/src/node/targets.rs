@@ -10,9 +10,9 @@ use crate::catalogue::{Entry, Winner};
 use crate::cluster::Known;
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
-use crate::line::{Line, What};
 use crate::outcome::Reason;
 use crate::record;
+use crate::row::{Row, What};
 use crate::schedule::phase;
 use crate::status::{State, Status};
 use crate::verdict::Counters;
@@ -343,7 +343,7 @@ impl Node {
         let what = packed
             .as_deref()
             .map_or(What::Whole(&definition), What::Packed);
-        self.place(Line::new(slot, what, origin, &status, &votes));
+        self.place(Row::new(slot, what, origin, &status, &votes));
         if self.joined.is_some() {
             self.enter_order(slot, &name);
         } else {
@@ -475,7 +475,7 @@ impl Node {
         self.joined.as_ref().map(|_| definition::encode(definition))
     }
 
-    pub(super) fn place(&mut self, row: Line) {
+    pub(super) fn place(&mut self, row: Row) {
         let slot = row.slot;
         let row = Arc::new(row);
         self.rows[slot.index()] = Some(Arc::clone(&row));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{Duration, Time, hash64};
-use health::{Definition, Event, Line, State, View};
+use health::{Definition, Event, Row, State, View};
 
 use super::course::Course;
 use super::ledger::{Ledger, STARTS, Written};
@@ -107,7 +107,7 @@ impl Judge<'_> {
         now: Time,
         host: Host,
         definition: &Arc<Definition>,
-        shown: Option<&Line>,
+        shown: Option<&Row>,
     ) -> Result<(), Breach> {
         let name = &definition.name;
         let is_young = shown.is_none_or(|row| row.transition() == 0);
@@ -249,7 +249,7 @@ impl Judge<'_> {
     }
 
     /// Somebody has written down.
-    fn alarm(&self, written: &Written, row: &Line) -> Result<(), Breach> {
+    fn alarm(&self, written: &Written, row: &Row) -> Result<(), Breach> {
         let definition = &row.definition();
         let name = &definition.name;
         let patience = definition.timeout + Duration::from_secs(2);
@@ -488,7 +488,7 @@ impl Judge<'_> {
         }
         self.ledger.viewed.insert(host, now);
         let view = world.node(host).expect("it spoke").node().view();
-        let is_checked = |row: &&Arc<Line>| row.state() != State::Paused;
+        let is_checked = |row: &&Arc<Row>| row.state() != State::Paused;
         for row in view.rows(None).filter(is_checked) {
             self.age(world, host, view, row)?;
         }
@@ -506,7 +506,7 @@ impl Judge<'_> {
         world: &World<Process>,
         host: Host,
         view: &View,
-        row: &Line,
+        row: &Row,
     ) -> Result<(), Breach> {
         let local = world.local_time(host);
         let Some(freshness) = view.freshness(row, local).filter(|f| !f.is_stale) else {

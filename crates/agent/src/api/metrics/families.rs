@@ -1,7 +1,7 @@
 //! The families of `/metrics`: names, help, and where each number comes from.
 
 use base::{Duration, Time, Way};
-use health::{Finding, Line, Phase, State, View};
+use health::{Finding, Phase, Row, State, View};
 
 use super::writer::Writer;
 use crate::cluster::Reason;
@@ -14,7 +14,7 @@ use crate::meters::{IGNORED, Lane, Meters};
 pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
-    pub(super) write: fn(&Line, &Figures, &mut Writer),
+    pub(super) write: fn(&Row, &Figures, &mut Writer),
 }
 
 pub(super) const PER_TARGET: &[Family] = &[
@@ -40,7 +40,7 @@ pub(super) const PER_TARGET: &[Family] = &[
     },
 ];
 
-fn success(row: &Line, figures: &Figures, out: &mut Writer) {
+fn success(row: &Row, figures: &Figures, out: &mut Writer) {
     let mut last = figures.read(row.slot).last.map(|last| last.finding);
     if matches!(last, Some(Finding::Inconclusive(_))) {
         let recent = figures.recent(row.slot);
@@ -56,14 +56,14 @@ fn success(row: &Line, figures: &Figures, out: &mut Writer) {
     }
 }
 
-fn duration(row: &Line, figures: &Figures, out: &mut Writer) {
+fn duration(row: &Row, figures: &Figures, out: &mut Writer) {
     if let Some(last) = figures.read(row.slot).last {
         let labels = [("target", row.name())];
         out.sample("probe_duration_seconds", &labels, seconds(last.latency));
     }
 }
 
-fn http_duration(row: &Line, figures: &Figures, out: &mut Writer) {
+fn http_duration(row: &Row, figures: &Figures, out: &mut Writer) {
     let reading = figures.read(row.slot);
     if reading.last.is_none() || row.kind() != "http" {
         return;
@@ -75,7 +75,7 @@ fn http_duration(row: &Line, figures: &Figures, out: &mut Writer) {
     }
 }
 
-fn cert_expiry(row: &Line, figures: &Figures, out: &mut Writer) {
+fn cert_expiry(row: &Row, figures: &Figures, out: &mut Writer) {
     if let Some(at) = figures.read(row.slot).cert_expiry {
         let labels = [("target", row.name())];
         out.sample(

@@ -14,9 +14,9 @@ use crate::fleet::Votes;
 use crate::status::{State, Status};
 use crate::view::Source;
 
-/// One target as everyone sees it, packed; [`Line::open`] makes a [`Row`] of it.
+/// One target as everyone sees it, packed; [`Row::open`] makes an [`OpenRow`] of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct Row {
     /// Where its hot figures lie.
     pub slot: Slot,
     transition: u32,
@@ -33,10 +33,10 @@ pub struct Line {
     state: State,
 }
 
-/// One target as everyone sees it, with everything at hand.
+/// A row opened: everything of it at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    line: Arc<Line>,
+pub struct OpenRow {
+    row: Arc<Row>,
     /// What is checked.
     pub definition: Arc<Definition>,
     /// What its outcomes add up to; never ahead of the disk.
@@ -45,15 +45,15 @@ pub struct Row {
     pub votes: Option<Arc<Votes>>,
 }
 
-impl std::ops::Deref for Row {
-    type Target = Line;
+impl std::ops::Deref for OpenRow {
+    type Target = Row;
 
-    fn deref(&self) -> &Line {
-        &self.line
+    fn deref(&self) -> &Row {
+        &self.row
     }
 }
 
-impl Row {
+impl OpenRow {
     /// A row in a slot, with the definition kept as a type.
     #[must_use]
     pub fn new(
@@ -64,9 +64,9 @@ impl Row {
         votes: Option<Arc<Votes>>,
     ) -> Self {
         let origin = (source, shadowed);
-        let line = Line::new(slot, What::Whole(&definition), origin, &status, &votes);
+        let row = Row::new(slot, What::Whole(&definition), origin, &status, &votes);
         Self {
-            line: Arc::new(line),
+            row: Arc::new(row),
             definition,
             status,
             votes,
@@ -75,12 +75,12 @@ impl Row {
 
     /// The same as a view keeps it.
     #[must_use]
-    pub const fn line(&self) -> &Arc<Line> {
-        &self.line
+    pub const fn row(&self) -> &Arc<Row> {
+        &self.row
     }
 }
 
-/// How a line keeps its definition.
+/// How a row keeps its definition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum What<'a> {
     /// As the type that somebody else holds too.
@@ -89,7 +89,7 @@ pub(crate) enum What<'a> {
     Packed(&'a [u8]),
 }
 
-impl Line {
+impl Row {
     pub(crate) fn new(
         slot: Slot,
         what: What<'_>,
@@ -244,13 +244,123 @@ impl Line {
 
     /// Everything at hand.
     #[must_use]
-    pub fn open(self: &Arc<Self>) -> Row {
+    pub fn open(self: &Arc<Self>) -> OpenRow {
         let entry = self.entry();
-        Row {
-            line: Arc::clone(self),
+        OpenRow {
+            row: Arc::clone(self),
             definition: self.definition(),
             status: entry.status,
             votes: entry.votes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Vote;
+    use crate::definition::{Probe, Tcp, encode};
+    use crate::outcome::Reason;
+    use crate::testing::definition;
+
+    /// Definitions that differ in everything that is read without making the type.
+    fn definitions() -> Vec<Arc<Definition>> {
+        let long = "é".repeat(200);
+        let mut all = Vec::new();
+        for (n, name) in ["web", "a b/ü", &long].into_iter().enumerate() {
+            let plain = definition(name);
+            all.push(Arc::clone(&plain));
+            all.push(Arc::new(Definition {
+                probe: Probe::Tcp(Box::new(Tcp::connect("db:5432"))),
+                interval: Duration::from_micros(1_500_001 + n as u64),
+                timeout: Duration::from_micros(700_003),
+                paused: true,
+                labels: [("team".into(), "pay".into())].into(),
+                group: Some("wëb".into()),
+                ..Definition::clone(&plain)
+            }));
+        }
+        all
+    }
+
+    fn status() -> Status {
+        let up = Status::new(Wall(5)).changed(State::Up, Wall(7), Reason::None, None, 1);
+        up.changed(
+            State::Down,
+            Wall(-9),
+            Reason::Refused,
+            Some("why".into()),
+            2,
+        )
+    }
+
+    fn votes() -> Option<Arc<Votes>> {
+        let vote = Vote {
+            node: "n1".into(),
+            passed: Some(false),
+        };
+        Some(Arc::new(Votes {
+            votes: vec![vote],
+            contested: true,
+        }))
+    }
+
+    fn rows(definition: &Arc<Definition>) -> [Arc<Row>; 2] {
+        let bytes = encode(definition);
+        [What::Whole(definition), What::Packed(&bytes)].map(|what| {
+            let origin = (Source::Api, true);
+            Arc::new(Row::new(Slot(7), what, origin, &status(), &votes()))
+        })
+    }
+
+    #[test]
+    fn a_packed_row_says_what_a_whole_one_says() {
+        for definition in definitions() {
+            for row in rows(&definition) {
+                assert_eq!(row.name(), &*definition.name);
+                assert_eq!(row.title(), definition.name);
+                assert_eq!(row.pace(), (definition.interval, definition.timeout));
+                assert_eq!(row.group(), definition.group.as_deref());
+                assert_eq!(row.kind(), definition.probe.kind());
+                assert_eq!(row.is_paused(), definition.paused);
+                assert_eq!(row.definition(), definition);
+                assert_eq!((row.state(), row.transition()), (State::Down, 2));
+                assert_eq!((row.source, row.shadowed), (Source::Api, true));
+            }
+        }
+    }
+
+    #[test]
+    fn an_opened_row_has_everything_at_hand() {
+        for row in rows(&definition("web")) {
+            let open = row.open();
+            assert_eq!((&open.status, &open.votes), (&status(), &votes()));
+            assert_eq!(
+                (open.definition.clone(), open.slot),
+                (definition("web"), Slot(7))
+            );
+            assert!(Arc::ptr_eq(open.row(), &row));
+        }
+    }
+
+    #[test]
+    fn another_status_leaves_the_definition_and_another_definition_the_status() {
+        let other = definition("other");
+        for row in rows(&definition("web")) {
+            let up = Status::new(Wall(1));
+            let changed = row.with_status(&up, &None);
+            assert_eq!((changed.status(), changed.votes()), (up, None));
+            assert_eq!(changed.definition(), definition("web"));
+            let bytes = encode(&other);
+            let changed = row.with_definition(What::Packed(&bytes), (Source::File, false));
+            assert_eq!((changed.status(), changed.votes()), (status(), votes()));
+            assert_eq!((changed.name(), changed.source), ("other", Source::File));
+        }
+    }
+
+    #[test]
+    fn a_row_is_a_cache_line_and_its_bytes() {
+        let row = size_of::<Row>() + 2 * size_of::<usize>();
+        assert!(row <= 64, "{row}");
     }
 }
