@@ -19,6 +19,27 @@ pub enum Checker {
     Roundsman,
     /// A bare loop: connect, GET, read, reset
     Floor,
+    /// Three roundsman nodes that share the targets, all on the one core
+    Three,
+}
+
+/// The processes of a checker that was started.
+#[derive(Debug)]
+pub struct Started {
+    all: Vec<(Running, PathBuf)>,
+}
+
+impl Started {
+    /// Its process ids.
+    pub fn pids(&self) -> Vec<u32> {
+        self.all.iter().map(|(running, _)| running.pid()).collect()
+    }
+
+    /// An error if one of them has ended.
+    pub fn check(&mut self, what: &str) -> Result<()> {
+        let mut all = self.all.iter_mut();
+        all.try_for_each(|(running, log)| running.check(what, log))
+    }
 }
 
 /// What each of them is told to do.
@@ -51,46 +72,67 @@ impl Checker {
             Self::Haproxy => "haproxy",
             Self::Roundsman => "roundsman",
             Self::Floor => "bare loop",
+            Self::Three => "three nodes",
         }
     }
 
     /// Starts it on core 0.
-    pub fn start(self, job: &Job, folder: &Path) -> Result<(Running, PathBuf)> {
-        let log = folder.join(format!("{}.log", self.name().replace(' ', "-")));
-        let running = match self {
+    pub fn start(self, job: &Job, folder: &Path) -> Result<Started> {
+        let log = |name: &str| folder.join(format!("{}.log", name.replace(' ', "-")));
+        let one = |program: PathBuf, arguments: &[String]| -> Result<Started> {
+            let log = log(self.name());
+            let running = Running::pinned(0, &program, arguments, &log)?;
+            let all = vec![(running, log)];
+            Ok(Started { all })
+        };
+        match self {
             Self::Haproxy => {
                 let config = folder.join("haproxy.cfg");
                 fs::write(&config, haproxy_config(job))?;
-                let arguments = [
-                    "-db".to_owned(),
-                    "-f".to_owned(),
-                    config.display().to_string(),
-                ];
-                Running::pinned(0, &haproxy(), &arguments, &log)?
+                let config = config.display().to_string();
+                one(haproxy(), &["-db".to_owned(), "-f".to_owned(), config])
             }
-            Self::Roundsman => {
-                let config = folder.join("roundsman.yaml");
-                fs::write(&config, roundsman_config(job))?;
-                let store = folder.join("roundsman.state");
-                let _ = fs::remove_dir_all(&store);
-                let arguments = [
-                    "run".to_owned(),
-                    config.display().to_string(),
-                    format!("--data-dir={}", store.display()),
-                ];
-                Running::pinned(0, &beside("roundsman")?, &arguments, &log)?
-            }
-            Self::Floor => {
-                let arguments = [
+            Self::Roundsman => one(beside("roundsman")?, &roundsman(job, folder, "bench")?),
+            Self::Floor => one(
+                beside("floor")?,
+                &[
                     format!("--targets={}", job.targets),
                     format!("--interval-ms={}", job.interval_ms),
                     format!("--port={}", job.port),
-                ];
-                Running::pinned(0, &beside("floor")?, &arguments, &log)?
+                ],
+            ),
+            Self::Three => {
+                let all = (1..=3).map(|nth| {
+                    let name = format!("bench-{nth}");
+                    let mut arguments = roundsman(job, folder, &name)?;
+                    arguments.extend([
+                        format!("--listen=127.0.0.1:1879{nth}"),
+                        format!("--cluster-listen=127.0.0.1:1880{nth}"),
+                        "--join=127.0.0.1:18801,127.0.0.1:18802,127.0.0.1:18803".to_owned(),
+                    ]);
+                    let log = log(&name);
+                    let running = Running::pinned(0, &beside("roundsman")?, &arguments, &log)?;
+                    Ok((running, log))
+                });
+                let all = all.collect::<Result<_>>()?;
+                Ok(Started { all })
             }
-        };
-        Ok((running, log))
+        }
     }
+}
+
+/// How a node of this name is started, on an empty disk.
+fn roundsman(job: &Job, folder: &Path, name: &str) -> Result<Vec<String>> {
+    let config = folder.join("roundsman.yaml");
+    fs::write(&config, roundsman_config(job))?;
+    let store = folder.join(format!("{name}.state"));
+    let _ = fs::remove_dir_all(&store);
+    Ok(vec![
+        "run".to_owned(),
+        config.display().to_string(),
+        format!("--node={name}"),
+        format!("--data-dir={}", store.display()),
+    ])
 }
 
 /// HAProxy as the tests were told, or where Debian puts it.
@@ -143,8 +185,7 @@ backend b
 
 fn roundsman_config(job: &Job) -> String {
     let mut text = format!(
-        "node: {{ name: bench }}
-api: {{ listen: \"{API}\" }}
+        "api: {{ listen: \"{API}\" }}
 defaults: {{ interval: {interval}ms, timeout: {timeout}ms, fall: 3, rise: {rise} }}
 targets:
 ",

@@ -19,8 +19,8 @@ use anyhow::{Context, Result, bail};
 use base::Rng;
 use clap::Parser;
 use roundsman_bench::account::{core_busy_seconds, cpu_seconds, rss_kib};
-use roundsman_bench::checkers::{API, Checker, Job, need_haproxy};
-use roundsman_bench::remote::{Running, Targets};
+use roundsman_bench::checkers::{API, Checker, Job, Started, need_haproxy};
+use roundsman_bench::remote::Targets;
 use roundsman_bench::timeliness::{Timeliness, median, timeliness};
 use roundsman_bench::wire::{Mode, address, now_ns};
 
@@ -235,30 +235,36 @@ impl Bench<'_> {
         targets: &mut Targets,
         silent: u32,
     ) -> Result<Window> {
-        let (mut running, log) = checker.start(job, self.folder)?;
-        await_all(checker, &mut running, &log, targets, job)?;
-        thread::sleep(Duration::from_secs(2));
+        let mut running = checker.start(job, self.folder)?;
+        await_all(checker, &mut running, targets, job)?;
+        // Nodes that have just found each other hand over targets for a while.
+        let settled = if checker == Checker::Three { 20 } else { 2 };
+        thread::sleep(Duration::from_secs(settled));
+        running.check(checker.name())?;
+        targets.records()?;
         self.measure(&running, job, targets, silent)
     }
 
     fn measure(
         &self,
-        running: &Running,
+        running: &Started,
         job: &Job,
         targets: &mut Targets,
         silent: u32,
     ) -> Result<Window> {
-        let pid = running.pid();
-        let (cpu, core) = (cpu_seconds(pid), core_busy_seconds(0));
+        let pids = running.pids();
+        let cpu_of = || pids.iter().map(|&pid| cpu_seconds(pid)).sum::<f64>();
+        let (cpu, core) = (cpu_of(), core_busy_seconds(0));
         let (records, from, to) = targets.watch(Duration::from_secs(self.arguments.secs))?;
-        let (cpu, core) = (cpu_seconds(pid) - cpu, core_busy_seconds(0) - core);
+        let (cpu, core) = (cpu_of() - cpu, core_busy_seconds(0) - core);
         let seconds = (to - from) as f64 / 1e9;
         let late = timeliness(&records, job.interval_ms as f64);
+        let rss = pids.iter().map(|&pid| rss_kib(pid)).sum::<u64>() as f64;
         let due = f64::from(job.targets - silent) * seconds * 1_000.0 / job.interval_ms as f64;
         Ok(Window {
             cpu_ms_per_1000: cpu * 1e6 / records.len().max(1) as f64,
             of_due: late.checks as f64 / due,
-            kib_per_target: rss_kib(pid) as f64 / f64::from(job.targets),
+            kib_per_target: rss / f64::from(job.targets),
             core_busy: core / seconds,
             late,
         })
@@ -271,10 +277,10 @@ impl Bench<'_> {
         println!("targets   RSS MiB   KiB/target");
         for count in [10_000, 100_000] {
             let job = self.job(count, 10_000);
-            let (mut running, log) = Checker::Roundsman.start(&job, self.folder)?;
-            await_all(Checker::Roundsman, &mut running, &log, &targets, &job)?;
+            let mut running = Checker::Roundsman.start(&job, self.folder)?;
+            await_all(Checker::Roundsman, &mut running, &targets, &job)?;
             targets.watch(Duration::from_secs(20))?;
-            let rss = rss_kib(running.pid()) as f64;
+            let rss = rss_kib(running.pids()[0]) as f64;
             println!(
                 "{count:<8} {:>8.1}  {:>10.2}",
                 rss / 1_024.0,
@@ -310,8 +316,8 @@ impl Bench<'_> {
             let mut windows = Vec::new();
             let mut handshakes = (0, 0);
             for _ in 0..self.arguments.rounds {
-                let (mut running, log) = Checker::Roundsman.start(&job, self.folder)?;
-                await_all(Checker::Roundsman, &mut running, &log, &targets, &job)?;
+                let mut running = Checker::Roundsman.start(&job, self.folder)?;
+                await_all(Checker::Roundsman, &mut running, &targets, &job)?;
                 thread::sleep(Duration::from_secs(2));
                 let before = targets.seen()?;
                 windows.push((
@@ -342,8 +348,8 @@ impl Bench<'_> {
         );
         job.rise = rise;
         let targets = Arc::new(self.targets(&[])?);
-        let (mut running, log) = Checker::Roundsman.start(&job, self.folder)?;
-        await_all(Checker::Roundsman, &mut running, &log, &targets, &job)?;
+        let mut running = Checker::Roundsman.start(&job, self.folder)?;
+        await_all(Checker::Roundsman, &mut running, &targets, &job)?;
         await_state(job.targets - 1, "up", Duration::from_secs(60))?;
         println!(
             "{} targets every {} ms, fall {fall}, rise {rise}; milliseconds until the API says so",
@@ -379,25 +385,19 @@ impl Bench<'_> {
             detected(mode, "down", &spans.0, bound(fall));
             detected(mode, "up", &spans.1, bound(rise));
         }
-        running.check("roundsman", &log)
+        running.check("roundsman")
     }
 }
 
 /// Waits until every target was asked once.
-fn await_all(
-    checker: Checker,
-    running: &mut Running,
-    log: &Path,
-    targets: &Targets,
-    job: &Job,
-) -> Result<()> {
+fn await_all(checker: Checker, running: &mut Started, targets: &Targets, job: &Job) -> Result<()> {
     let limit = Duration::from_secs(60) + Duration::from_millis(3 * job.interval_ms);
     let end = Instant::now() + limit;
     targets.records()?;
     let mut asked = BTreeSet::new();
     while asked.len() < usize::try_from(job.targets)? {
         thread::sleep(Duration::from_millis(200));
-        running.check(checker.name(), log)?;
+        running.check(checker.name())?;
         asked.extend(targets.records()?.iter().map(|record| record.address));
         if Instant::now() > end {
             bail!(
@@ -528,6 +528,10 @@ fn goals(all: &[(Checker, Window)], job: &Job) {
             ours.cpu_ms_per_1000 / floor.cpu_ms_per_1000,
             1.0,
         );
+    }
+    if let Some(three) = middle(all, Checker::Three) {
+        let ratio = three.cpu_ms_per_1000 / ours.cpu_ms_per_1000;
+        goal("CPU of three / of one", ratio, 1.10);
     }
     println!(
         "  {:<26} {:>8.3}  at least {:>7.3}  {}",

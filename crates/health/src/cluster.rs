@@ -40,7 +40,7 @@ pub(crate) use peers::Known;
 pub(crate) use revision::{Catalog, Manifest, sum_of};
 pub(crate) use rounds::{Rounds, Stamp};
 pub(crate) use shares::Shares;
-pub(crate) use votes::{Case, Cases, Quorum, Ruling, patience};
+pub(crate) use votes::{Case, Cases, Quorum, Ruling, Stage, patience};
 pub use votes::{Vote, votes_in_words};
 pub use wire::{WIRE, WIRE_OLDEST};
 
@@ -457,7 +457,7 @@ impl Cluster {
                 self.store.handle(now, input);
             }
             Section::Ask(ask) => self.effects.push_back(Effect::Ask(sender, ask)),
-            Section::Word(word) => self.cases.word(sender, word.case, word.finding),
+            Section::Word(word) => self.cases.word(now, sender, word.case, word.finding),
             Section::Call => self.say(sender, &Section::Here),
             Section::Here => {}
             Section::Streak(streak) => self.effects.push_back(Effect::Streak(streak)),

@@ -7,6 +7,7 @@
 
 mod catalog;
 mod confirm;
+mod favours;
 mod heat;
 mod inquire;
 mod joined;

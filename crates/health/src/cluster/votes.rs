@@ -3,8 +3,9 @@
 //! A case is opened at the failure that would make a target down. It ends with the first of:
 //! a strict majority of all asked and the owner itself that failed, together with word newer than
 //! the first failure from more than half of the members (down); a strict majority that passed
-//! (outvoted); the end of patience (unconfirmed). Silence abstains and shrinks nothing
-//! (design.md, "Verdict"). Does not know how anybody is asked.
+//! (outvoted). At the end of patience it is unconfirmed, and stays open for late word until the
+//! target answers or fails again. Silence abstains and shrinks nothing (design.md, "Verdict").
+//! Does not know how anybody is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -72,11 +73,23 @@ pub(crate) struct Case {
     pub(crate) until: Time,
     pub(crate) reason: Reason,
     pub(crate) detail: Option<Arc<str>>,
-    /// Who was asked, and what they found.
-    pub(crate) voters: BTreeMap<NodeId, Option<Finding>>,
+    /// Who was asked, what they found, and when that was heard.
+    pub(crate) voters: BTreeMap<NodeId, Option<(Finding, Time)>>,
     /// How many votes there would be if everybody who should be asked could be: at least those.
     pub(crate) seats: usize,
-    pub(crate) reminded: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How far a case is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Everybody was asked.
+    Asked,
+    /// Who had not answered was asked again.
+    Reminded,
+    /// The patience is over. Word that comes later still counts: where very many targets fail at
+    /// once opinions queue for longer than anybody waits.
+    Overdue,
 }
 
 /// All open cases.
@@ -84,26 +97,55 @@ pub(crate) struct Case {
 pub(crate) struct Cases {
     open: BTreeMap<u64, Case>,
     of_slot: BTreeMap<Slot, u64>,
+    /// When the next thing is due of each case that is not overdue.
+    due: BTreeSet<(Time, u64)>,
+    /// The first failures of the same cases.
+    since: BTreeSet<(Time, u64)>,
+    /// Cases in which something was said since they were looked at.
+    fresh: BTreeSet<u64>,
+    /// Cases with enough failures that wait for a quorum, by their first failure.
+    ripe: BTreeSet<(Time, u64)>,
     last: u64,
 }
 
 impl Cases {
-    /// Opens a case; `None` when one is open for the slot, or too many are open.
+    /// Opens a case, or asks anew in one that is overdue: word that is newer than its first failure
+    /// is kept. `None` when one is under way for the slot, or too many are open.
     pub(crate) fn open(&mut self, mut case: Case) -> Option<u64> {
-        if self.of_slot.contains_key(&case.slot) || self.open.len() >= CASES_MAX {
-            return None;
+        match self.of(case.slot) {
+            Some(old) if old.stage != Stage::Overdue => return None,
+            Some(old) => {
+                for (voter, word) in &mut case.voters {
+                    let said = old.voters.get(voter).copied().flatten();
+                    *word = said.filter(|(_, heard)| *heard > case.since);
+                }
+                case.id = old.id;
+                self.drop(case.slot);
+            }
+            None if self.open.len() >= CASES_MAX => return None,
+            None => {
+                self.last += 1;
+                case.id = self.last;
+            }
         }
-        self.last += 1;
-        case.id = self.last;
-        self.of_slot.insert(case.slot, case.id);
-        self.open.insert(case.id, case);
-        Some(self.last)
+        let id = case.id;
+        self.of_slot.insert(case.slot, id);
+        self.due.insert((case.due(), id));
+        self.since.insert((case.since, id));
+        self.fresh.insert(id);
+        self.open.insert(id, case);
+        Some(id)
     }
 
     /// The target has answered, or is not ours any more.
     pub(crate) fn drop(&mut self, slot: Slot) -> Option<Case> {
         let id = self.of_slot.remove(&slot)?;
-        self.open.remove(&id)
+        let case = self.open.remove(&id)?;
+        self.due.remove(&(case.due(), id));
+        self.since.remove(&(case.since, id));
+        self.ripe.remove(&(case.since, id));
+        self.fresh.remove(&id);
+        Some(case)
     }
 
     /// Whether a case is open for a slot.
@@ -111,87 +153,124 @@ impl Cases {
         self.open.get(self.of_slot.get(&slot)?)
     }
 
+    /// Whether nobody is waited for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.due.is_empty()
     }
 
     /// Somebody's word; from one who was not asked, or twice, it counts nothing.
-    pub(crate) fn word(&mut self, from: NodeId, case: u64, finding: Finding) {
-        let case = self.open.get_mut(&case);
-        if let Some(vote) = case.and_then(|case| case.voters.get_mut(&from)) {
-            vote.get_or_insert(finding);
+    pub(crate) fn word(&mut self, now: Time, from: NodeId, case: u64, finding: Finding) {
+        let open = self.open.get_mut(&case);
+        if let Some(vote) = open.and_then(|case| case.voters.get_mut(&from)) {
+            vote.get_or_insert((finding, now));
+            self.fresh.insert(case);
         }
     }
 
-    /// Every case that can be ruled now, taken out, in the order in which they were opened.
+    /// Every case that can be ruled now, in the order in which they were opened. Those that are
+    /// decided are taken out; those whose patience is over are told once and stay.
     pub(crate) fn rule(
         &mut self,
         now: Time,
         is_quorate: impl Fn(Time) -> bool,
     ) -> Vec<(Case, Ruling)> {
-        let ruled: Vec<(u64, Ruling)> = self
-            .open
-            .iter()
-            .filter_map(|(id, case)| Some((*id, case.ruling(now, &is_quorate)?)))
-            .collect();
-        let take = |(id, ruling)| {
-            let case = self.open.remove(&id).expect("it was just looked at");
-            self.of_slot.remove(&case.slot);
-            (case, ruling)
-        };
-        ruled.into_iter().map(take).collect()
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let mut look = std::mem::take(&mut self.fresh);
+        let expired = self.due.iter().take_while(|(due, _)| *due <= now);
+        look.extend(expired.map(|(_, id)| *id));
+        // A quorum since one moment is one since any moment before.
+        let ripe = self.ripe.iter();
+        look.extend(
+            ripe.take_while(|(since, _)| is_quorate(*since))
+                .map(|(_, id)| *id),
+        );
+        let mut ruled = Vec::new();
+        for id in look {
+            let Some(case) = self.open.get_mut(&id) else {
+                continue;
+            };
+            match case.ruling(now, &is_quorate) {
+                Some(Ruling::Unconfirmed) => {
+                    self.due.remove(&(case.due(), id));
+                    self.since.remove(&(case.since, id));
+                    self.ripe.remove(&(case.since, id));
+                    case.stage = Stage::Overdue;
+                    ruled.push((case.clone(), Ruling::Unconfirmed));
+                }
+                Some(ruling) => {
+                    let slot = case.slot;
+                    let case = self.drop(slot).expect("it was just looked at");
+                    ruled.push((case, ruling));
+                }
+                // One that is overdue is decided by word, not by who is heard of again: those who
+                // said so may have been cut off together.
+                None if case.stage != Stage::Overdue && case.has_enough_failures() => {
+                    self.ripe.insert((case.since, id));
+                }
+                None => {}
+            }
+        }
+        ruled
     }
 
     /// Cases that have waited a third of their time: who has not answered is asked once more.
     pub(crate) fn remind(&mut self, now: Time) -> Vec<Case> {
-        let is_due = |case: &&mut Case| !case.reminded && now >= case.remind_at();
-        let due = self.open.values_mut().filter(is_due);
-        due.map(|case| {
-            case.reminded = true;
-            case.clone()
-        })
-        .collect()
+        let mut reminded = Vec::new();
+        let due = self.due.iter().take_while(|(due, _)| *due <= now);
+        for (at, id) in due.copied().collect::<Vec<_>>() {
+            let case = self.open.get_mut(&id).expect("what is due is open");
+            if case.stage == Stage::Asked {
+                case.stage = Stage::Reminded;
+                self.due.remove(&(at, id));
+                self.due.insert((case.due(), id));
+                reminded.push(case.clone());
+            }
+        }
+        reminded
     }
 
-    /// The first failures of all open cases: since when members must be heard.
+    /// The latest first failure of all cases under way: since when members must be heard.
     pub(crate) fn oldest_needed(&self) -> Option<Time> {
-        self.open.values().map(|case| case.since).max()
+        self.since.last().map(|(since, _)| *since)
     }
 
     /// When the first patience ends.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        let ends = |case: &Case| {
-            if case.reminded {
-                case.until
-            } else {
-                case.remind_at()
-            }
-        };
-        self.open.values().map(ends).min()
+        self.due.first().map(|(due, _)| *due)
     }
 }
 
 impl Case {
-    /// In whole microseconds, as time is: a deadline must be reached when it has come.
-    const fn remind_at(&self) -> Time {
-        Time(self.opened.0 + self.until.0.saturating_sub(self.opened.0) / 3)
+    /// When something is to be done about it. In whole microseconds, as time is: a deadline must
+    /// be reached when it has come.
+    const fn due(&self) -> Time {
+        match self.stage {
+            Stage::Asked => Time(self.opened.0 + self.until.0.saturating_sub(self.opened.0) / 3),
+            Stage::Reminded | Stage::Overdue => self.until,
+        }
+    }
+
+    fn count(&self, passed: bool) -> usize {
+        let same = |vote: &&Option<(Finding, Time)>| match vote {
+            Some((Finding::Passed, _)) => passed,
+            Some((Finding::Failed(_), _)) => !passed,
+            Some((Finding::Inconclusive(_), _)) | None => false,
+        };
+        self.voters.values().filter(same).count()
+    }
+
+    fn has_enough_failures(&self) -> bool {
+        (self.count(false) + 1) * 2 > self.seats + 1
     }
 
     fn ruling(&self, now: Time, is_quorate: &impl Fn(Time) -> bool) -> Option<Ruling> {
-        let votes = self.seats + 1;
-        let count = |passed: bool| {
-            let same = |vote: &&Option<Finding>| match vote {
-                Some(Finding::Passed) => passed,
-                Some(Finding::Failed(_)) => !passed,
-                Some(Finding::Inconclusive(_)) | None => false,
-            };
-            self.voters.values().filter(same).count()
-        };
-        if (count(false) + 1) * 2 > votes && is_quorate(self.since) {
+        if self.has_enough_failures() && is_quorate(self.since) {
             Some(Ruling::Down)
-        } else if count(true) * 2 > votes {
+        } else if self.count(true) * 2 > self.seats + 1 {
             Some(Ruling::Outvoted)
-        } else if now >= self.until {
+        } else if now >= self.until && self.stage != Stage::Overdue {
             Some(Ruling::Unconfirmed)
         } else {
             None
@@ -271,7 +350,7 @@ mod tests {
             detail: None,
             voters: voters.iter().map(|&id| (NodeId(id), None)).collect(),
             seats,
-            reminded: false,
+            stage: Stage::Asked,
         }
     }
 
@@ -285,7 +364,7 @@ mod tests {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2], 2)).unwrap();
         assert_eq!(rule(&mut cases, 10, true), None, "one of three");
-        cases.word(NodeId(1), id, FAILED);
+        cases.word(Time(5), NodeId(1), id, FAILED);
         assert_eq!(rule(&mut cases, 10, false), None, "nobody else was heard");
         assert_eq!(rule(&mut cases, 10, true), Some(Ruling::Down));
         assert!(cases.is_empty());
@@ -296,6 +375,7 @@ mod tests {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2], 2)).unwrap();
         cases.word(
+            Time(5),
             NodeId(1),
             id,
             Finding::Inconclusive(crate::outcome::Doubt::Unable),
@@ -321,14 +401,67 @@ mod tests {
     }
 
     #[test]
+    fn late_word_counts_and_who_is_only_heard_of_again_confirms_nothing() {
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1, 2], 2)).unwrap();
+        assert_eq!(rule(&mut cases, 1_000, true), Some(Ruling::Unconfirmed));
+        assert_eq!(rule(&mut cases, 1_001, true), None, "it is said once");
+        assert!(cases.is_empty() && cases.deadline().is_none());
+        assert_eq!(cases.oldest_needed(), None);
+        cases.word(Time(2_000), NodeId(1), id, FAILED);
+        assert_eq!(
+            rule(&mut cases, 2_000, false),
+            None,
+            "nobody else was heard"
+        );
+        assert_eq!(rule(&mut cases, 2_001, true), None, "heard of again later");
+        cases.word(Time(2_002), NodeId(2), id, FAILED);
+        assert_eq!(rule(&mut cases, 2_002, true), Some(Ruling::Down));
+        assert!(cases.of(Slot(1)).is_none());
+    }
+
+    #[test]
+    fn a_case_that_is_asked_anew_keeps_the_word_that_is_newer_than_its_first_failure() {
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1, 2, 3, 4], 4)).unwrap();
+        cases.word(Time(900), NodeId(1), id, FAILED);
+        cases.word(Time(990), NodeId(2), id, FAILED);
+        assert_eq!(cases.open(case(&[1], 1)), None, "it is under way");
+        assert_eq!(rule(&mut cases, 1_000, false), Some(Ruling::Unconfirmed));
+        let mut anew = case(&[2, 3, 1, 4], 4);
+        (anew.since, anew.opened, anew.until) = (Time(950), Time(1_500), Time(2_500));
+        assert_eq!(cases.open(anew), Some(id));
+        let said = |id: u64| cases.of(Slot(1)).unwrap().voters[&NodeId(id)].is_some();
+        assert_eq!([said(1), said(2), said(3)], [false, true, false]);
+        cases.word(Time(1_600), NodeId(4), id, FAILED);
+        assert_eq!(rule(&mut cases, 1_600, true), Some(Ruling::Down));
+    }
+
+    #[test]
+    fn a_quorum_that_is_heard_later_rules_all_cases_under_way_that_are_ripe() {
+        let mut cases = Cases::default();
+        for slot in 0..10_u32 {
+            let mut case = case(&[1], 1);
+            (case.slot, case.since) = (Slot(slot), Time(u64::from(slot)));
+            let id = cases.open(case).unwrap();
+            cases.word(Time(5), NodeId(1), id, FAILED);
+        }
+        assert_eq!(rule(&mut cases, 6, false), None);
+        let ruled = cases.rule(Time(7), |since| since < Time(4));
+        assert_eq!(ruled.len(), 4);
+        assert!(ruled.iter().all(|(_, ruling)| *ruling == Ruling::Down));
+        assert_eq!(cases.rule(Time(8), |_| true).len(), 6);
+    }
+
+    #[test]
     fn two_who_see_it_answer_outvote_the_owner() {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2], 2)).unwrap();
-        cases.word(NodeId(1), id, Finding::Passed);
-        cases.word(NodeId(1), id, FAILED);
-        cases.word(NodeId(9), id, FAILED);
+        cases.word(Time(5), NodeId(1), id, Finding::Passed);
+        cases.word(Time(5), NodeId(1), id, FAILED);
+        cases.word(Time(5), NodeId(9), id, FAILED);
         assert_eq!(rule(&mut cases, 10, true), None);
-        cases.word(NodeId(2), id, Finding::Passed);
+        cases.word(Time(5), NodeId(2), id, Finding::Passed);
         assert_eq!(rule(&mut cases, 10, true), Some(Ruling::Outvoted));
     }
 
@@ -338,7 +471,7 @@ mod tests {
         let id = cases.open(case(&[1], 1)).unwrap();
         assert_eq!(cases.open(case(&[1], 1)), None);
         assert!(cases.drop(Slot(1)).is_some());
-        cases.word(NodeId(1), id, FAILED);
+        cases.word(Time(5), NodeId(1), id, FAILED);
         assert_eq!(rule(&mut cases, 2_000, true), None);
         assert!(cases.open(case(&[1], 1)).is_some());
     }

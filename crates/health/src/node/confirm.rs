@@ -1,36 +1,30 @@
-//! Verdicts among others: an owner asks before it writes `down`, and answers others who ask.
+//! Verdicts among others: an owner asks before it writes `down`.
 //!
 //! What counts as confirmed is in `cluster/votes.rs`. A target that a majority of the asked sees
 //! answer stays as it is, and is shown as contested: an owner that alone sees it fail says more
-//! about itself. Opinions are probes like any other, at most a tenth of the own rate or 50 a second.
+//! about itself. How others are answered is in `favours.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Ticket, hash64};
+use base::{Duration, NodeId, Slot, hash64};
 
 use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
 use crate::cluster::{
-    Ask, Case, Notice, Ruling, Section, Streak, Vote, Word, patience, status_key,
+    Ask, Case, Notice, Ruling, Section, Stage, Streak, Vote, patience, status_key,
 };
 use crate::definition;
 use crate::fleet::Votes;
-use crate::input::{Check, Event, Output, Probed};
-use crate::outcome::{Doubt, Finding, Reason};
+use crate::input::Event;
+use crate::outcome::{Finding, Reason};
 use crate::row::Row;
 use crate::status::{State, Status};
-use crate::verdict::{self, Counters};
+use crate::verdict::Counters;
 
-/// Questions that wait at most; more are not answered.
-const ASKED_MAX: usize = 10_000;
-/// Opinions a second, at least.
-const FAVOURS: u64 = 50;
 /// An owner that is outvoted so often running gives the target to the next for a time.
 const OUTVOTED_MAX: u8 = 3;
 const YIELD: Duration = Duration::from_mins(10);
-/// Marks a ticket as an opinion's.
-const OPINION: u32 = 1 << 31;
 
 type Why = (Reason, Option<Arc<str>>);
 
@@ -131,7 +125,8 @@ impl Node {
         let definition = self.row(slot).definition();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let cluster = &mut joined.cluster;
-        if cluster.cases.of(slot).is_some() {
+        let open = cluster.cases.of(slot);
+        if open.is_some_and(|case| case.stage != Stage::Overdue) {
             return;
         }
         let seats = usize::from(definition.confirm).min(cluster.others());
@@ -158,7 +153,7 @@ impl Node {
             detail,
             voters: voters.iter().map(|id| (*id, None)).collect(),
             seats,
-            reminded: false,
+            stage: Stage::Asked,
         };
         let Some(id) = cluster.cases.open(case) else {
             return;
@@ -168,8 +163,10 @@ impl Node {
             target: Arc::clone(&definition.name),
             sum: hash64(&definition::encode(&definition)),
         };
-        for voter in &voters {
-            cluster.say(*voter, &Section::Ask(ask.clone()));
+        let case = cluster.cases.of(slot).expect("it was opened above");
+        let silent = case.voters.iter().filter(|(_, word)| word.is_none());
+        for voter in silent.map(|(id, _)| *id).collect::<Vec<_>>() {
+            cluster.say(voter, &Section::Ask(ask.clone()));
         }
         let of = voters.iter().map(|id| cluster.name_of(*id)).collect();
         self.tell_people(Notice::Asked {
@@ -242,7 +239,7 @@ impl Node {
                     let why = (Reason::Unconfirmed, Some(reason.words().into()));
                     self.declare_with(slot, State::Unknown, why, Some(votes));
                 }
-                // The next failure asks again.
+                // The case stays open for late word; the next failure asks again.
                 let hot = &mut self.hot[slot.index()];
                 hot.counters.failures = hot.rule.fall;
                 self.rest(slot);
@@ -259,9 +256,9 @@ impl Node {
         let others = case.voters.iter().map(|(id, word)| Vote {
             node: joined.cluster.name_of(*id),
             passed: match word {
-                Some(Finding::Passed) => Some(true),
-                Some(Finding::Failed(_)) => Some(false),
-                Some(Finding::Inconclusive(_)) | None => None,
+                Some((Finding::Passed, _)) => Some(true),
+                Some((Finding::Failed(_), _)) => Some(false),
+                Some((Finding::Inconclusive(_), _)) | None => None,
             },
         });
         Votes {
@@ -443,116 +440,6 @@ impl Node {
                 .write(now, status_key(&name), Some(entry.encode()));
             self.tell_people(Notice::Collapsed { target: name });
         }
-    }
-
-    /// Somebody wants to know what this node sees.
-    pub(super) fn asked(&mut self, from: NodeId, ask: Ask) {
-        let joined = self.joined.as_mut().expect("its rooms spoke");
-        if joined.asked.len() < ASKED_MAX {
-            joined.asked.push_back((from, ask));
-        }
-    }
-
-    /// Probes for others, as far as there is room.
-    pub(super) fn do_favours(&mut self) {
-        let now = self.now;
-        let joined = self.joined.as_mut().expect("only a joined node comes here");
-        if joined.asked.is_empty() {
-            return;
-        }
-        let rate = FAVOURS.max(self.pace.per_second() / 10);
-        let gained = crate::clock::micros(now.since(joined.favour_room.1)) * rate / 1_000_000;
-        if gained > 0 {
-            joined.favour_room = ((joined.favour_room.0 + gained).min(rate), now);
-        }
-        while !self.is_stopping {
-            let joined = self.joined.as_mut().expect("only a joined node comes here");
-            if joined.favour_room.0 == 0 {
-                return;
-            }
-            let Some((from, ask)) = joined.asked.pop_front() else {
-                return;
-            };
-            joined.favour_room.0 -= 1;
-            self.favour(from, &ask);
-        }
-    }
-
-    fn favour(&mut self, from: NodeId, ask: &Ask) {
-        let entry = self.known(&ask.target);
-        let slot = entry.map(|entry| entry.slot).filter(|slot| {
-            let row = self.row(*slot);
-            !row.is_paused() && hash64(&definition::encode(&row.definition())) == ask.sum
-        });
-        let Some(slot) = slot else {
-            let finding = Finding::Inconclusive(Doubt::Unable);
-            return self.say_word(from, ask.case, finding);
-        };
-        if self.hot[slot.index()].role == Role::None && !self.is_probed_for_others(slot) {
-            let row = Arc::clone(self.row(slot));
-            let definition = row.definition();
-            self.outputs
-                .push_back(Output::Define(slot, definition, row.source));
-        }
-        let now = self.now;
-        let joined = self.joined.as_mut().expect("only a joined node comes here");
-        joined.last_favour = joined.last_favour.wrapping_add(1);
-        let ticket = Ticket(OPINION | joined.last_favour);
-        joined.favours.insert((slot, ticket), (from, ask.case));
-        self.pace.started(now);
-        self.tally.opinions += 1;
-        self.outputs.push_back(Output::Probe(Check {
-            slot,
-            ticket,
-            due: now,
-        }));
-    }
-
-    pub(super) fn is_probed_for_others(&self, slot: Slot) -> bool {
-        let joined = self.joined.as_ref();
-        let mut range = joined.into_iter().flat_map(|joined| {
-            joined
-                .favours
-                .range((slot, Ticket(0))..=(slot, Ticket(u32::MAX)))
-        });
-        range.next().is_some()
-    }
-
-    fn say_word(&mut self, to: NodeId, case: u64, finding: Finding) {
-        let word = Section::Word(Word { case, finding });
-        let joined = self.joined.as_mut().expect("only a joined node comes here");
-        joined.cluster.say(to, &word);
-    }
-
-    /// Whether this outcome was asked for by another node; then it has been told.
-    pub(super) fn is_opinion(&mut self, probed: &Probed) -> bool {
-        let Some(joined) = &mut self.joined else {
-            return false;
-        };
-        let Some((from, case)) = joined.favours.remove(&(probed.slot, probed.ticket)) else {
-            return false;
-        };
-        let finding = verdict::judge(probed);
-        self.say_word(from, case, finding);
-        let joined = self.joined.as_ref().expect("it was there above");
-        let to = joined.cluster.name_of(from);
-        if let Some(row) = self.rows[probed.slot.index()].as_ref() {
-            let target = row.title();
-            self.tell_people(Notice::Opinion {
-                target,
-                case,
-                to,
-                finding,
-            });
-        }
-        let role = self.hot[probed.slot.index()].role;
-        if self.is_live(probed.slot)
-            && role == Role::None
-            && !self.is_probed_for_others(probed.slot)
-        {
-            self.outputs.push_back(Output::Undefine(probed.slot));
-        }
-        true
     }
 
     /// A mutant: what was missed in a pause is made up for.

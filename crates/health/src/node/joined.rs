@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Origin, Slot, Ticket, Time, Version, Way};
+use base::{Duration, NodeId, Origin, Slot, Time, Version, Way};
 
 use super::catalog::OwnFile;
+use super::favours::Favours;
 use super::inquire::Inquiries;
 use super::story::Untold;
 use super::{Mutation, Node, Role};
-use crate::cluster::{Ask, Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
+use crate::cluster::{Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
 use crate::fleet::{Fleet, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
@@ -39,11 +40,7 @@ pub(super) struct Joined {
     /// Members under suspicion.
     pub(super) suspects: BTreeSet<Arc<str>>,
     /// Opinions that were asked for, and those under way.
-    pub(super) asked: VecDeque<(NodeId, Ask)>,
-    pub(super) favours: BTreeMap<(Slot, Ticket), (NodeId, u64)>,
-    pub(super) last_favour: u32,
-    /// Opinions that may be probed now, and since when that grows.
-    pub(super) favour_room: (u64, Time),
+    pub(super) favours: Favours,
     /// What owners said of verdicts in the making.
     pub(super) streaks: BTreeMap<Arc<str>, (Time, Streak)>,
     /// How often running the owner was outvoted.
@@ -100,10 +97,7 @@ impl Joined {
             ahead: BTreeMap::new(),
             leavers: BTreeSet::new(),
             suspects: BTreeSet::new(),
-            asked: VecDeque::new(),
-            favours: BTreeMap::new(),
-            last_favour: 0,
-            favour_room: (0, Time::ZERO),
+            favours: Favours::default(),
             streaks: BTreeMap::new(),
             outvoted: BTreeMap::new(),
             unable: BTreeMap::new(),
@@ -139,8 +133,7 @@ impl Joined {
     pub(super) fn deadline(&self) -> Option<Time> {
         let leaver = self.leavers.first().map(|(until, _)| *until);
         let fleet = self.is_fleet_old.then_some(self.fleet_at);
-        let favour =
-            (!self.asked.is_empty()).then(|| self.favour_room.1 + Duration::from_millis(20));
+        let favour = self.favours.deadline();
         let own = [leaver, fleet, favour, Some(self.beat_at)];
         let rooms = [
             self.cluster.deadline(),

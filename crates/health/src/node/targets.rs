@@ -439,7 +439,7 @@ impl Node {
             joined.cluster.cases.drop(slot);
             joined.outvoted.remove(&slot);
             joined.ahead.remove(&slot);
-            joined.favours.retain(|(of, _), _| *of != slot);
+            joined.favours.forget(slot);
             let gone = ownership::Input::Undefined(slot);
             joined.cluster.own_target(now, gone);
         } else {

@@ -5,6 +5,7 @@
 
 mod asked;
 mod forgotten;
+mod mass;
 
 mod opinions;
 mod revisions;
