@@ -28,8 +28,8 @@ struct Arguments {
     /// Fleets that run to the end: nodes x targets
     #[arg(long, value_delimiter = ',', default_value = "100x100000,1000x10000")]
     runs: Vec<String>,
-    /// Targets of the ten nodes whose memory is measured; and once more twice as many
-    #[arg(long, default_value_t = 50_000)]
+    /// Targets of the fifty nodes whose memory is measured; and once more twice as many
+    #[arg(long, default_value_t = 20_000)]
     memory: u32,
     /// Seconds between two checks of a target
     #[arg(long, default_value_t = 10)]
@@ -89,9 +89,9 @@ fn size(text: &str, arguments: &Arguments) -> Result<Size> {
     })
 }
 
-/// Memory of ten whole nodes at two sizes; the difference is what their targets take.
+/// Memory of fifty whole nodes at two sizes; the difference is what their targets take.
 fn memory(arguments: &Arguments) -> Result<()> {
-    const NODES: u32 = 10;
+    const NODES: u32 = 50;
     let mut sizes = Vec::new();
     for targets in [arguments.memory, 2 * arguments.memory] {
         let before = resident()?;
@@ -114,7 +114,7 @@ fn memory(arguments: &Arguments) -> Result<()> {
     let each = (sizes[1].0 - sizes[0].0) as f64 / more;
     let (own, target) = sizes[0].1;
     row(
-        "memory on a node per target, of ten nodes (a tenth is its own)",
+        "memory on a node per target, of fifty nodes (one in fifty is its own)",
         "≤ 400 bytes beside the definition's own",
         &format!(
             "{each:.0} bytes in all; {:.0} beside the {own:.0} as encoded, {:.0} beside these and the {target:.0} of the definition itself",

@@ -227,9 +227,8 @@ impl Front {
             let freshness = self.view.load().freshness(row, now);
             return freshness.is_none_or(|freshness| freshness.is_stale);
         }
-        let definition = &row.definition;
-        let allowed = definition.interval + definition.interval / 2 + definition.timeout;
-        row.status.state != health::State::Paused
-            && self.age(row, now).is_none_or(|age| age > allowed)
+        let (interval, timeout) = row.pace();
+        let allowed = interval + interval / 2 + timeout;
+        row.state() != health::State::Paused && self.age(row, now).is_none_or(|age| age > allowed)
     }
 }

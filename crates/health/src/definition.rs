@@ -13,6 +13,7 @@ use base::Duration;
 use thiserror::Error;
 
 pub use codec::{decode, encode};
+pub(crate) use codec::{group_in, is_paused_in, kind_in, name_in, pace_in};
 
 /// One target: a unique name, a probe, an interval and what its outcomes add up to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,6 +17,7 @@ mod outcome;
 mod pace;
 mod reach;
 mod record;
+mod row;
 mod schedule;
 mod staging;
 mod status;
@@ -52,5 +53,6 @@ pub use input::{
 pub use node::{Config, ConfigError, Mutation, Node, Tally};
 pub use outcome::{Doubt, Finding, Outcome, Phase, Phases, Reason};
 pub use reach::Reach;
+pub use row::{OpenRow, Row};
 pub use status::{State, Status, Transition};
-pub use view::{Counts, Row, Source, View};
+pub use view::{Counts, Source, View};

@@ -8,6 +8,7 @@
 mod catalog;
 mod confirm;
 mod favours;
+mod heat;
 mod inquire;
 mod joined;
 mod origins;
@@ -29,12 +30,14 @@ use crate::input::{Answer, Check, Event, Explanation, Input, Key, Output, Probed
 use crate::outcome::{Doubt, Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
+use crate::row::Row;
 use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
 
 use crate::verdict::{self, Balance, Counters, Uplink};
-use crate::view::{Counts, Row, View};
+use crate::view::{Counts, View};
+use heat::Heat;
 use joined::Joined;
 
 /// What a node must be told once.
@@ -159,7 +162,7 @@ pub struct Node {
     schedule: Schedule,
     pace: Pace,
     uplink: Uplink,
-    hot: Vec<Hot>,
+    hot: Heat,
     rows: Vec<Option<Arc<Row>>>,
     counts: Counts,
     /// Statuses from the disk whose targets have not been defined yet.
@@ -260,7 +263,7 @@ impl Node {
             catalogue: Catalogue::default(),
             schedule: Schedule::default(),
             uplink: Uplink::default(),
-            hot: Vec::new(),
+            hot: Heat::default(),
             rows: Vec::new(),
             counts: Counts::default(),
             orphans: BTreeMap::new(),
@@ -399,10 +402,14 @@ impl Node {
     /// A target's verdict in the making; `None` if the slot is empty.
     #[must_use]
     pub fn explain(&self, slot: Slot) -> Option<Explanation> {
-        let hot = self.hot.get(slot.index()).filter(|hot| hot.is_live)?;
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
+        let row = self.rows.get(slot.index())?.as_ref()?;
+        let hot = &self.hot[slot.index()];
+        if !hot.is_live {
+            return Some(Explanation {
+                state: row.state(),
+                ..Explanation::default()
+            });
+        }
         let phase = crate::schedule::phase(row.name(), hot.interval);
         let next = Schedule::next_of(self.clock.node(self.now), hot.interval, phase);
         Some(Explanation {
@@ -581,20 +588,16 @@ impl Node {
             .expect("a live slot has a row");
         let at = self.clock.wall(self.now);
         self.version.seq += 1;
-        let status = row
-            .status
-            .changed(to, at, reason, detail.clone(), self.version.seq);
+        let before = row.status();
+        let status = before.changed(to, at, reason, detail.clone(), self.version.seq);
         let transition = *status
             .recent
             .last()
             .expect("a change is among the recent ones");
-        self.counts.remove(row.status.state);
+        self.counts.remove(row.state());
         self.counts.add(to);
-        let target = Arc::clone(&row.definition.name);
-        let row = Arc::new(Row {
-            status,
-            ..Row::clone(row)
-        });
+        let target = row.title();
+        let row = Arc::new(row.with_status(&status, &row.votes()));
         self.hot[slot.index()].counters = Counters::new(to);
         self.write_status(&row);
         self.rows[slot.index()] = Some(Arc::clone(&row));
@@ -610,11 +613,9 @@ impl Node {
 
     fn write_status(&mut self, row: &Row) {
         let hot = &mut self.hot[row.slot.index()];
-        let value = record::encode_status(&row.status, &hot.counters);
-        self.staging.open.writes.push(Write::Set(
-            Key::Status(Arc::clone(&row.definition.name)),
-            value,
-        ));
+        let value = record::encode_status(&row.status(), &hot.counters);
+        let key = Key::Status(row.title());
+        self.staging.open.writes.push(Write::Set(key, value));
     }
 
     /// Writes counters that changed without a change of state, all in one batch.

@@ -4,14 +4,15 @@
 //! visible in this order: the view, then the events, then the answers, so that whoever hears of
 //! a change also finds it. Does not know why anything changed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base::{Slot, Version};
 
 use crate::fleet::{Fleet, Owned};
 use crate::input::{Answer, Batch, Diff, Event, Output, Request, Write};
-use crate::view::{Row, Source, View};
+use crate::row::Row;
+use crate::view::{Source, View};
 
 /// A target's row as it shall be; `None` when the target is gone.
 pub(crate) type Change = (Slot, Option<Arc<Row>>);
@@ -77,6 +78,8 @@ pub(crate) struct Staging {
     ready_version: Version,
     last_batch: Batch,
     view: Arc<View>,
+    /// Owners that the view does not show yet: the newest, and how many changes are on their way.
+    ahead: BTreeMap<Slot, (Owned, u32)>,
 }
 
 impl Staging {
@@ -88,7 +91,21 @@ impl Staging {
             ready_version: Version::default(),
             last_batch: Batch(0),
             view: Arc::new(View::empty()),
+            ahead: BTreeMap::new(),
         }
+    }
+
+    /// Who owns a target, as this node knows; readers may not yet.
+    pub(crate) fn owned(&self, slot: Slot) -> Owned {
+        let ahead = self.ahead.get(&slot);
+        ahead.map_or_else(|| self.view.owned(slot), |(owned, _)| *owned)
+    }
+
+    /// A target is owned so from now on; readers see it after all that is written so far.
+    pub(crate) fn own(&mut self, slot: Slot, owned: Owned) {
+        self.open.owners.push((slot, owned));
+        let ahead = self.ahead.entry(slot).or_insert((owned, 0));
+        *ahead = (owned, ahead.1 + 1);
     }
 
     /// Closes what is open: gives its writes to the disk, or passes it on if there are none.
@@ -151,6 +168,14 @@ impl Staging {
             || self.view.version != self.ready_version;
         if is_other {
             let view = self.view.with(self.ready_version, ready.changes);
+            for (slot, _) in &ready.owners {
+                let waiting = self.ahead.get_mut(slot).map(|(_, waiting)| waiting);
+                let waiting = waiting.expect("every change was counted");
+                *waiting -= 1;
+                if *waiting == 0 {
+                    self.ahead.remove(slot);
+                }
+            }
             let view = view.with_owners(ready.owners);
             self.view = Arc::new(match ready.fleet {
                 Some(fleet) => view.with_fleet(fleet),
@@ -231,6 +256,46 @@ mod tests {
             outputs[1],
             Output::Answer(REQUEST, Answer::Deleted(version(1)))
         );
+    }
+
+    #[test]
+    fn the_node_knows_owners_before_readers_do_and_the_newest_of_several_changes() {
+        let owned = |epoch| Owned {
+            epoch,
+            ..Owned::default()
+        };
+        let mut staging = Staging::new();
+        for epoch in [1, 2, 1] {
+            staging.open.writes.push(Write::Remove(Key::Origin));
+            staging.own(Slot(3), owned(epoch));
+            staging.seal(version(1));
+        }
+        assert_eq!(
+            (
+                staging.owned(Slot(3)).epoch,
+                staging.view.owned(Slot(3)).epoch
+            ),
+            (1, 0)
+        );
+        staging.persisted(Batch(2));
+        shown(&mut staging);
+        assert_eq!(
+            (
+                staging.owned(Slot(3)).epoch,
+                staging.view.owned(Slot(3)).epoch
+            ),
+            (1, 2)
+        );
+        staging.persisted(Batch(3));
+        shown(&mut staging);
+        assert_eq!(
+            (
+                staging.owned(Slot(3)).epoch,
+                staging.view.owned(Slot(3)).epoch
+            ),
+            (1, 1)
+        );
+        assert!(staging.ahead.is_empty());
     }
 
     #[test]

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use base::{Slot, Time, Version};
 
-use crate::definition::Definition;
-use crate::fleet::{Fleet, Freshness, Owned, Votes, stale_after};
-use crate::status::{State, Status};
+use crate::fleet::{Fleet, Freshness, Owned, stale_after};
+use crate::row::{OpenRow, Row};
+use crate::status::State;
 
 /// Where a definition comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,31 +29,6 @@ impl Source {
             Self::File => "file",
             Self::Api => "api",
         }
-    }
-}
-
-/// One target as everyone sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Where its hot figures lie.
-    pub slot: Slot,
-    /// What is checked.
-    pub definition: Arc<Definition>,
-    /// Where the definition comes from.
-    pub source: Source,
-    /// The API defines the same name, and the file wins.
-    pub shadowed: bool,
-    /// What its outcomes add up to; never ahead of the disk.
-    pub status: Status,
-    /// What others saw when the last verdict was made; `None` when nobody was asked.
-    pub votes: Option<Arc<Votes>>,
-}
-
-impl Row {
-    /// The target's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.definition.name
     }
 }
 
@@ -142,16 +117,17 @@ impl View {
 
     /// A view of these rows, each in the slot that it names.
     #[must_use]
-    pub fn of(version: Version, rows: Vec<Row>) -> Self {
+    pub fn of(version: Version, rows: Vec<OpenRow>) -> Self {
         Self::empty().with(
             version,
-            rows.into_iter().map(|row| (row.slot, Some(Arc::new(row)))),
+            rows.into_iter()
+                .map(|row| (row.slot, Some(Arc::clone(row.row())))),
         )
     }
 
     /// The target of this name. O(log n).
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Row> {
+    pub fn get(&self, name: &str) -> Option<&Arc<Row>> {
         let at = self
             .by_name
             .binary_search_by(|&slot| self.at(slot).name().cmp(name))
@@ -160,7 +136,7 @@ impl View {
     }
 
     /// All targets by name, those after `after` only if given.
-    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Row> {
+    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Row>> {
         let from = after.map_or(0, |after| {
             self.by_name
                 .partition_point(|&slot| self.at(slot).name() <= after)
@@ -186,11 +162,11 @@ impl View {
     pub fn freshness(&self, row: &Row, now: Time) -> Option<Freshness> {
         let fleet = self.fleet.as_ref()?;
         let owned = self.owned(row.slot);
-        let definition = &row.definition;
+        let (interval, timeout) = row.pace();
         let is_owned = fleet
             .name(owned.three[0])
             .is_some_and(|name| fleet.lives(name));
-        if row.status.state == State::Paused {
+        if row.state() == State::Paused {
             return Some(Freshness {
                 checked: None,
                 is_stale: false,
@@ -198,10 +174,10 @@ impl View {
             });
         }
         // A target that has no status yet has not been checked, whatever its owner promises.
-        let is_known = row.status.transition > 0;
-        let promised = fleet.promise(owned, row.name(), definition.interval);
+        let is_known = row.transition() > 0;
+        let promised = fleet.promise(owned, row.name(), interval);
         let checked = promised.filter(|_| is_known).map(|promised| promised.at);
-        let most = stale_after(definition.interval, definition.timeout) + fleet.spacing;
+        let most = stale_after(interval, timeout) + fleet.spacing;
         let is_fresh = checked.is_some_and(|checked| now.since(checked) <= most);
         Some(Freshness {
             checked,
@@ -251,7 +227,7 @@ impl View {
         self.counts
     }
 
-    fn at(&self, slot: Slot) -> &Row {
+    fn at(&self, slot: Slot) -> &Arc<Row> {
         self.row(slot)
             .expect("the list by name holds only slots with a row")
     }
@@ -276,10 +252,10 @@ impl View {
             }
             let place = &mut Arc::make_mut(&mut next.chunks[chunk])[at];
             if let Some(old) = place.as_ref() {
-                next.counts.remove(old.status.state);
+                next.counts.remove(old.state());
             }
             if let Some(new) = row.as_ref() {
-                next.counts.add(new.status.state);
+                next.counts.add(new.state());
             }
             if place.as_ref().map(|r| r.name()) != row.as_ref().map(|r| r.name()) {
                 renamed.push(slot);
@@ -320,6 +296,7 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Status;
     use crate::testing::definition;
     use base::Wall;
 
@@ -328,19 +305,13 @@ mod tests {
             state,
             ..Status::new(Wall(0))
         };
-        let row = Row {
-            slot: Slot(slot),
-            definition: definition(name),
-            source: Source::File,
-            shadowed: false,
-            status,
-            votes: None,
-        };
-        (Slot(slot), Some(Arc::new(row)))
+        let origin = (Source::File, false);
+        let row = OpenRow::new(Slot(slot), definition(name), origin, status, None);
+        (Slot(slot), Some(Arc::clone(row.row())))
     }
 
-    fn names<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a str> {
-        rows.map(Row::name).collect()
+    fn names<'a>(rows: impl Iterator<Item = &'a Arc<Row>>) -> Vec<&'a str> {
+        rows.map(|row| row.name()).collect()
     }
 
     #[test]
@@ -371,8 +342,8 @@ mod tests {
         assert!(Arc::ptr_eq(&old.chunks[0], &new.chunks[0]));
         assert!(!Arc::ptr_eq(&old.chunks[1], &new.chunks[1]));
         assert!(Arc::ptr_eq(&old.by_name, &new.by_name));
-        assert_eq!(old.get("b").map(|r| r.status.state), Some(State::Up));
-        assert_eq!(new.get("b").map(|r| r.status.state), Some(State::Down));
+        assert_eq!(old.get("b").map(|r| r.state()), Some(State::Up));
+        assert_eq!(new.get("b").map(|r| r.state()), Some(State::Down));
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Ledger {
             format!("view {} is ahead of the disk's {disk_seq}", view.version)
         });
         for row in view.rows(None) {
-            let (name, status) = (&row.definition.name, &row.status);
+            let (name, status) = (&row.definition().name, &row.status());
             if self.reborn.contains(name) {
                 match status.recent.last() {
                     Some(&last) => drop(self.replay.insert(Arc::clone(name), last)),
@@ -233,7 +233,7 @@ impl Ledger {
             let of_api = row.filter(|row| row.source == Source::Api);
             let holds = match (row, wanted) {
                 (Some(row), _) if row.source == Source::File => true,
-                _ => of_api.map(|row| &row.definition) == wanted.as_ref(),
+                _ => of_api.map(|row| row.definition()) == *wanted,
             };
             self.claim(Promise::HonestDisk, holds, || {
                 format!("{name} was answered as {wanted:?}, after the restart it is {row:?}")

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use base::{Time, Wall};
-use health::{Account, Explanation, Finding, Missing, Phase, Row, State as Condition, Transition};
+use health::{
+    Account, Explanation, Finding, Missing, OpenRow, Phase, State as Condition, Transition,
+};
 use serde_json::{Map, Value, json};
 
 use super::failure::{code, failure};
@@ -44,7 +46,7 @@ impl Change {
 
 /// The transitions of `row`, oldest first: the eight that its status carries, and those before
 /// that the event log still holds without a gap.
-pub(crate) fn transitions(front: &Front, row: &Row) -> Vec<Change> {
+pub(crate) fn transitions(front: &Front, row: &OpenRow) -> Vec<Change> {
     let log = front.events.after(None).events;
     let mine: Vec<_> = log.iter().filter(|e| *e.target == *row.name()).collect();
     let detail = |wanted: &Transition| {
@@ -92,6 +94,7 @@ pub(super) async fn history(
     let front = &*desk.front;
     let view = front.view.load_full();
     let row = view.get(&name).ok_or_else(|| Problem::no_target(&name))?;
+    let row = &row.open();
     let transitions: Vec<Value> = transitions(front, row)
         .iter()
         .filter(|change| since.is_none_or(|since| change.transition.at >= since))
@@ -119,7 +122,7 @@ pub(super) async fn history(
 
 /// The last outcomes of a target and who tells them: this node's own figures where it owns the
 /// target, else what the owner answers. Who is too busy to ask has none.
-async fn outcomes(front: &Front, row: &Row) -> Result<(Arc<str>, Vec<Past>), Missing> {
+async fn outcomes(front: &Front, row: &OpenRow) -> Result<(Arc<str>, Vec<Past>), Missing> {
     if front.is_checked_here(row) {
         let by = Arc::clone(&front.identity.name);
         return Ok((by, front.figures.recent(row.slot)));
@@ -190,7 +193,7 @@ pub(super) async fn explain(
 /// Everything about one target at one moment.
 #[derive(Debug)]
 pub(crate) struct Story {
-    pub(crate) row: Row,
+    pub(crate) row: OpenRow,
     pub(crate) reading: Reading,
     pub(crate) recent: Vec<Past>,
     /// `None` when the owner's part is missing.
@@ -211,7 +214,7 @@ impl Story {
     /// `None` without such a target.
     pub(crate) fn tell(front: &Front, name: &str, told: Told) -> Option<Self> {
         let view = front.view.load_full();
-        let row = view.get(name)?;
+        let row = &view.get(name)?.open();
         let account = told.as_ref().ok();
         let findings = account.map(|account| &account.findings);
         Some(Self {
@@ -397,7 +400,7 @@ impl Accused {
 
 /// Accusations of those in the target's order, and of whoever is not alive: a target may have
 /// changed hands because of them.
-fn accusations(front: &Front, row: &Row) -> Vec<Accused> {
+fn accusations(front: &Front, row: &OpenRow) -> Vec<Accused> {
     let view = front.view.load();
     let Some(fleet) = view.fleet() else {
         return Vec::new();

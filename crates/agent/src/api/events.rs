@@ -156,7 +156,8 @@ async fn catch_up(
 
 fn transition(front: &Front, id: Version, event: &Event) -> Bytes {
     let view = front.view.load();
-    let definition = view.get(&event.target).map(|row| &row.definition);
+    let definition = view.get(&event.target).map(|row| row.definition());
+    let definition = definition.as_deref();
     let change = &event.transition;
     let body = json!({
         "target": &*event.target,

@@ -27,8 +27,9 @@ pub(crate) fn error_of(row: &Row, reading: &Reading) -> Option<String> {
     if let Some(Finding::Failed(reason)) = reading.last.map(|last| last.finding) {
         return failure(reason, reading.detail.as_deref());
     }
-    if row.status.state == State::Down {
-        return failure(row.status.reason, row.status.detail.as_deref());
+    if row.state() == State::Down {
+        let status = row.status();
+        return failure(status.reason, status.detail.as_deref());
     }
     None
 }

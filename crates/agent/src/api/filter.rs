@@ -47,11 +47,11 @@ impl Filter {
 
     /// Whether `row` is meant.
     pub(crate) fn matches(&self, front: &Front, row: &Row, now: Time) -> bool {
-        (self.states.is_empty() || self.states.contains(&row.status.state))
+        (self.states.is_empty() || self.states.contains(&row.state()))
             && self
                 .group
                 .as_deref()
-                .is_none_or(|group| row.definition.group.as_deref() == Some(group))
+                .is_none_or(|group| row.group() == Some(group))
             && self.labels.iter().all(|wanted| has_label(row, wanted))
             && self
                 .stale
@@ -79,12 +79,13 @@ fn label(text: &str) -> Result<(String, String), Problem> {
 }
 
 fn has_label(row: &Row, (key, value): &(String, String)) -> bool {
-    let labels = &row.definition.labels;
-    labels.iter().any(|(k, v)| **k == **key && **v == **value)
+    let definition = row.definition();
+    let mut labels = definition.labels.iter();
+    labels.any(|(k, v)| **k == **key && **v == **value)
 }
 
 fn mentions(front: &Front, row: &Row, text: &str) -> bool {
-    let definition = &row.definition;
+    let definition = row.definition();
     contains(&definition.name, text)
         || contains(&masked(definition.probe.address()), text)
         || definition

@@ -78,12 +78,12 @@ impl Iterator for Exposition {
         if self.after.is_none() {
             out.family(family.name, "gauge", family.help);
         }
-        let rows: Vec<&Row> = self.view.rows(self.after.as_deref()).take(ROWS).collect();
+        let rows: Vec<&Arc<Row>> = self.view.rows(self.after.as_deref()).take(ROWS).collect();
         for row in rows.iter().filter(|row| self.front.is_checked_here(row)) {
             (family.write)(row, &self.front.figures, &mut out);
         }
         let last = rows.last().filter(|_| rows.len() == ROWS);
-        self.after = last.map(|row| Arc::clone(&row.definition.name));
+        self.after = last.map(|row| row.title());
         if self.after.is_none() {
             self.families = rest;
         }

@@ -69,11 +69,11 @@ impl Kept {
 impl Overview {
     fn of(front: &Front, view: Arc<View>, now: Time) -> Self {
         let (mut stale, mut unowned) = (0, 0);
-        let mut groups: BTreeMap<Option<&Arc<str>>, (Counts, usize)> = BTreeMap::new();
+        let mut groups: BTreeMap<Option<&str>, (Counts, usize)> = BTreeMap::new();
         for row in view.rows(None) {
             let is_stale = usize::from(front.is_stale(row, now));
-            let group = groups.entry(row.definition.group.as_ref()).or_default();
-            group.0.add(row.status.state);
+            let group = groups.entry(row.group()).or_default();
+            group.0.add(row.state());
             group.1 += is_stale;
             stale += is_stale;
             let freshness = view.freshness(row, now);
@@ -84,7 +84,7 @@ impl Overview {
             .into_iter()
             .chain(ungrouped)
             .map(|(name, (counts, stale))| Group {
-                name: name.cloned(),
+                name: name.map(Arc::from),
                 counts,
                 stale,
             })

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use base::Time;
-use health::{Finding, Row};
+use health::{Finding, OpenRow, Row};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -60,7 +60,7 @@ pub(crate) fn order(front: &Front, row: &Row) -> Vec<String> {
 }
 
 /// What others saw when the last verdict was made.
-pub(crate) fn ballots(row: &Row) -> Vec<Ballot<'_>> {
+pub(crate) fn ballots(row: &OpenRow) -> Vec<Ballot<'_>> {
     let votes = row.votes.iter().flat_map(|votes| &votes.votes);
     votes
         .map(|vote| Ballot {
@@ -86,12 +86,12 @@ impl Serialize for Labels<'_> {
 
 impl<'a> Target<'a> {
     /// `row` as `front` knows it at `now`.
-    pub(crate) fn of(front: &'a Front, row: &'a Row, now: Time) -> Self {
+    pub(crate) fn of(front: &'a Front, row: &'a OpenRow, now: Time) -> Self {
         Self::read(front, row, &front.figures.read(row.slot), now)
     }
 
     /// The same with figures that were already read.
-    pub(crate) fn read(front: &'a Front, row: &'a Row, reading: &Reading, now: Time) -> Self {
+    pub(crate) fn read(front: &'a Front, row: &'a OpenRow, reading: &Reading, now: Time) -> Self {
         let (definition, status) = (&*row.definition, &row.status);
         let is_here = front.is_checked_here(row);
         let nothing = Reading::default();

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base::Duration;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use health::{Reach, Row};
+use health::{OpenRow, Reach, Row};
 use serde::Serialize;
 
 use super::target::Target;
@@ -68,7 +68,7 @@ pub(super) async fn list(State(desk): State<Arc<Desk>>, query: Query) -> Result<
     let mut found = view
         .rows(after.as_deref())
         .filter(|row| filter.matches(front, row, now));
-    let rows: Vec<&Row> = found.by_ref().take(limit).collect();
+    let rows: Vec<OpenRow> = found.by_ref().take(limit).map(Row::open).collect();
     let has_more = found.next().is_some();
     let last = rows.last().filter(|_| has_more);
     let overview = desk.overview(Freshness::Recent);
@@ -169,5 +169,5 @@ pub(super) async fn one(
     wait_for_version(front, &query).await?;
     let view = front.view.load_full();
     let row = view.get(&name).ok_or_else(|| Problem::no_target(&name))?;
-    Ok(Json(Target::of(front, row, front.clock.now())).into_response())
+    Ok(Json(Target::of(front, &row.open(), front.clock.now())).into_response())
 }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base::{Duration, Version};
-use health::Answer;
+use health::{Answer, Row};
 use serde_json::{Value, json};
 
 use super::target::Target;
@@ -66,8 +66,9 @@ pub(super) async fn put(
 
 fn written(front: &Front, name: &str, version: Version) -> Value {
     let view = front.view.load_full();
-    let target = view
-        .get(name)
+    let row = view.get(name).map(Row::open);
+    let target = row
+        .as_ref()
         .map(|row| Target::of(front, row, front.clock.now()));
     json!({ "version": token::token(front, version), "target": target })
 }

@@ -1,7 +1,7 @@
 //! The table of targets, a hundred to a page.
 
 use base::{Time, Wall};
-use health::{Finding, Row};
+use health::{Finding, OpenRow};
 use maud::{Markup, html};
 
 use super::overview::{Piles, Wish};
@@ -50,7 +50,7 @@ pub(super) fn show(
                         th scope="col" { "State" } th scope="col" { "Target" } th.since scope="col" { "For" }
                         th.latency scope="col" { "Latency" } th.error scope="col" { "Error" }
                     } }
-                    tbody { @for row in rows { (line(front, row, now, wall)) } }
+                    tbody { @for row in rows { (line(front, &row.open(), now, wall)) } }
                 }
                 (paging(wish, page, pages, found))
             }
@@ -58,7 +58,7 @@ pub(super) fn show(
     }
 }
 
-fn line(front: &Front, row: &Row, now: Time, wall: Wall) -> Markup {
+fn line(front: &Front, row: &OpenRow, now: Time, wall: Wall) -> Markup {
     let reading = front.figures.read(row.slot);
     let name = row.name();
     let doubt = match reading.last.map(|last| last.finding) {

@@ -29,7 +29,7 @@ pub(super) struct Wish {
 }
 
 /// The targets that are meant, in five piles, worst first.
-pub(super) type Piles<'a> = [Vec<&'a Row>; 5];
+pub(super) type Piles<'a> = [Vec<&'a Arc<Row>>; 5];
 
 /// `GET /`.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, query: Query) -> Response {
@@ -135,7 +135,7 @@ fn pile<'a>(front: &Front, view: &'a View, filter: &Filter, now: Time) -> Piles<
 }
 
 fn rank(front: &Front, row: &Row, now: Time) -> usize {
-    match row.status.state {
+    match row.state() {
         health::State::Down => 0,
         health::State::Unknown => 1,
         health::State::Up if front.is_stale(row, now) => 2,

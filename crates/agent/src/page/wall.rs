@@ -4,6 +4,8 @@
 //! when a square changed.
 
 use base::Time;
+use std::sync::Arc;
+
 use health::{Row, View};
 use maud::{Markup, html};
 
@@ -27,7 +29,7 @@ pub(super) fn show(
     now: Time,
     seen: Option<&str>,
 ) -> Markup {
-    let mut rows: Vec<&Row> = piles.iter().flatten().copied().collect();
+    let mut rows: Vec<&Arc<Row>> = piles.iter().flatten().copied().collect();
     let bytes: usize = rows
         .iter()
         .map(|row| row.name().len() * 3 + SQUARE_BYTES)
@@ -38,7 +40,7 @@ pub(super) fn show(
     rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     let letters: Vec<(&Row, &str)> = rows
         .iter()
-        .map(|row| (*row, letter(front, row, now)))
+        .map(|row| (&***row, letter(front, row, now)))
         .collect();
     let version = version(&letters);
     if seen == Some(&version) {
@@ -63,7 +65,7 @@ fn square(row: &Row, letter: &str) -> Markup {
     let name = row.name();
     let words = match letter {
         "s" => "up, stale",
-        _ => row.status.state.name(),
+        _ => row.state().name(),
     };
     html! {
         a class=(letter) href={ "/targets/" (encode_segment(name)) } tabindex="-1"
@@ -72,7 +74,7 @@ fn square(row: &Row, letter: &str) -> Markup {
 }
 
 fn letter(front: &Front, row: &Row, now: Time) -> &'static str {
-    match row.status.state {
+    match row.state() {
         health::State::Down => "d",
         health::State::Unknown => "q",
         health::State::Up if front.is_stale(row, now) => "s",

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use base::{Duration, Origin, Slot, Time, Version, Wall};
 use health::{
-    Account, Answer, Definition, Diff, Doubt, Event, Explanation, Finding, Http, Missing, Outcome,
-    Phases, Probe, Reason, Row, Rule, Source, State, Status, Tcp, View,
+    Account, Answer, Definition, Diff, Doubt, Event, Explanation, Finding, Http, Missing, OpenRow,
+    Outcome, Phases, Probe, Reason, Row, Rule, Source, State, Status, Tcp, View,
 };
 use roundsman_agent::clock::Clock;
 use roundsman_agent::config::Fault;
@@ -29,7 +29,7 @@ pub(crate) const ODD: [&str; 8] = [
 ];
 
 /// A front over `rows`, answered by a driver that does at once what it is asked.
-pub(crate) fn front(rows: Vec<Row>) -> Arc<Front> {
+pub(crate) fn front(rows: Vec<OpenRow>) -> Arc<Front> {
     let me = Arc::new(OnceLock::new());
     let driver = Driver {
         me: Arc::clone(&me),
@@ -71,11 +71,11 @@ pub(crate) fn front(rows: Vec<Row>) -> Arc<Front> {
 
 /// A front of `count` targets in every state, with figures.
 pub(crate) fn populated(count: u32) -> Arc<Front> {
-    let rows: Vec<Row> = (0..count).map(|n| row(n, &invented(n))).collect();
+    let rows: Vec<OpenRow> = (0..count).map(|n| row(n, &invented(n))).collect();
     let front = front(rows);
     let view = front.view.load_full();
     for row in view.rows(None) {
-        check(&front, row);
+        check(&front, &row.open());
     }
     front
 }
@@ -85,7 +85,7 @@ pub(crate) fn odd() -> Arc<Front> {
     let rows = (0_u32..).zip(ODD).map(|(n, name)| row(n, name)).collect();
     let front = front(rows);
     for row in front.view.load_full().rows(None) {
-        check(&front, row);
+        check(&front, &row.open());
     }
     front
 }
@@ -131,7 +131,7 @@ fn definition(n: u32, name: &str) -> Definition {
     }
 }
 
-fn row(n: u32, name: &str) -> Row {
+fn row(n: u32, name: &str) -> OpenRow {
     let wall = now().0;
     let born = Status::new(Wall(wall - 86_400_000));
     let up = born.changed(State::Up, Wall(wall - 86_390_000), Reason::None, None, 1);
@@ -159,18 +159,13 @@ fn row(n: u32, name: &str) -> Row {
         _ if n % 307 == 9 && n > 10 => born,
         _ => up,
     };
-    Row {
-        slot: Slot(n),
-        definition: Arc::new(definition(n, name)),
-        source: if n.is_multiple_of(5) {
-            Source::Api
-        } else {
-            Source::File
-        },
-        shadowed: n % 83 == 2,
-        status,
-        votes: None,
-    }
+    let source = if n.is_multiple_of(5) {
+        Source::Api
+    } else {
+        Source::File
+    };
+    let definition = Arc::new(definition(n, name));
+    OpenRow::new(Slot(n), definition, (source, n % 83 == 2), status, None)
 }
 
 fn now() -> Wall {
@@ -178,7 +173,7 @@ fn now() -> Wall {
 }
 
 /// Records two dozen outcomes that fit the row's state; some targets were never checked.
-pub(crate) fn check(front: &Front, row: &Row) {
+pub(crate) fn check(front: &Front, row: &OpenRow) {
     let n = row.slot.0;
     if n % 61 == 17 || row.status.state == State::Paused {
         return;
@@ -200,7 +195,7 @@ pub(crate) fn check(front: &Front, row: &Row) {
     }
 }
 
-fn outcome(finding: Finding, n: u32, k: u32, row: &Row) -> Outcome {
+fn outcome(finding: Finding, n: u32, k: u32, row: &OpenRow) -> Outcome {
     let slow = 1 + (n * 7 + k * 13) % 29;
     let mut outcome = Outcome::new(finding);
     outcome.phases = match finding {
@@ -225,27 +220,25 @@ pub(crate) fn change(front: &Front, name: &str, to: State, reason: Reason) {
     let old = view.get(name).expect("a target of this name");
     let seq = view.version.seq + 1;
     let detail: Option<Arc<str>> = (reason != Reason::None).then(|| "10.0.0.9:80".into());
-    let status = old.status.changed(to, now(), reason, detail.clone(), seq);
+    let status = old.status().changed(to, now(), reason, detail.clone(), seq);
     let event = Event {
         target: name.into(),
         transition: status.recent[status.recent.len() - 1],
         detail,
     };
-    let new = Row {
-        status,
-        ..old.clone()
-    };
+    let origin = (old.source, old.shadowed);
+    let new = OpenRow::new(old.slot, old.definition(), origin, status, old.votes());
     check(front, &new);
     replace(front, seq, new);
     front.events.push(event);
 }
 
-fn replace(front: &Front, seq: u64, row: Row) {
+fn replace(front: &Front, seq: u64, row: OpenRow) {
     let view = front.view.load_full();
-    let mut rows: Vec<Row> = view
+    let mut rows: Vec<OpenRow> = view
         .rows(None)
         .filter(|old| old.name() != row.name())
-        .cloned()
+        .map(Row::open)
         .collect();
     rows.push(row);
     let version = Version {
@@ -291,14 +284,8 @@ impl Driver {
             Answer::Created(version)
         };
         front.figures.clear(slot);
-        let row = Row {
-            slot,
-            definition: Arc::new(definition),
-            source: Source::Api,
-            shadowed: false,
-            status: Status::new(now()),
-            votes: None,
-        };
+        let (definition, status) = (Arc::new(definition), Status::new(now()));
+        let row = OpenRow::new(slot, definition, (Source::Api, false), status, None);
         replace(&front, version.seq, row);
         Ok(answer)
     }
@@ -311,7 +298,8 @@ impl Driver {
             Some(row) if row.source == Source::File => Answer::FromFile,
             Some(_) => {
                 let version = self.version();
-                let rows = view.rows(None).filter(|row| row.name() != name).cloned();
+                let rows = view.rows(None).filter(|row| row.name() != name);
+                let rows = rows.map(Row::open);
                 front
                     .view
                     .store(Arc::new(View::of(version, rows.collect())));
@@ -325,14 +313,14 @@ impl Driver {
         let view = front.view.load_full();
         let row = view.get(name).ok_or(Missing::NoTarget)?;
         let slot = row.slot;
-        let is_down = row.status.state == State::Down;
+        let is_down = row.state() == State::Down;
         let explanation = Explanation {
-            state: row.status.state,
+            state: row.state(),
             failures: u16::from(!is_down && slot.0.is_multiple_of(4)),
             successes: u16::from(is_down && slot.0.is_multiple_of(2)),
             window: if is_down { 0b111 } else { 0 },
             in_flight: slot.0.is_multiple_of(7),
-            next_due: (row.status.state != State::Paused)
+            next_due: (row.state() != State::Paused)
                 .then(|| front.clock.now() + Duration::from_millis(3_200)),
         };
         Ok(Box::new(Account {

@@ -160,6 +160,12 @@ impl Catalog {
         }
     }
 
+    /// Whether the newest revision is here whole, and has taken effect.
+    pub(crate) fn is_in_effect(&self) -> bool {
+        let is_all = self.manifest.rank() == self.effective && self.changed.is_empty();
+        is_all && self.is_complete()
+    }
+
     /// What takes effect now, if anything.
     pub(crate) fn take(&mut self, now: Time) -> Option<Effective> {
         let is_news = self.manifest.rank() != self.effective || !self.changed.is_empty();

@@ -74,6 +74,10 @@ impl Shares {
     ) -> Option<u32> {
         let class = self.class(of);
         if self.counted.len() <= slot.index() {
+            if self.counted.capacity() <= slot.index() {
+                let room = slot.index() + 1 - self.counted.len();
+                self.counted.reserve_exact(room + slot.index() / 8);
+            }
             self.counted.resize(slot.index() + 1, NONE);
         }
         let before = std::mem::replace(&mut self.counted[slot.index()], class);

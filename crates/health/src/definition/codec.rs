@@ -48,8 +48,8 @@ pub fn decode(bytes: &[u8]) -> Result<Definition, DecodeError> {
     let mut rest = Definition {
         name: Arc::from(""),
         probe: Probe::Tcp(Box::new(Tcp::connect(""))),
-        interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(2),
+        interval: INTERVAL,
+        timeout: TIMEOUT,
         rule: Rule::default(),
         confirm: 0,
         paused: false,
@@ -85,6 +85,52 @@ pub fn decode(bytes: &[u8]) -> Result<Definition, DecodeError> {
         ..rest
     })
 }
+
+/// The name in an encoded definition that was read before.
+pub(crate) fn name_in(bytes: &[u8]) -> &str {
+    let name = fields_in(bytes).find(|(tag, _)| *tag == 1);
+    let name = name.and_then(|(_, field)| field.rest_text().ok());
+    name.expect("a definition that was read before has a name")
+}
+
+/// Interval and timeout in an encoded definition that was read before.
+pub(crate) fn pace_in(bytes: &[u8]) -> (Duration, Duration) {
+    let mut pace = (INTERVAL, TIMEOUT);
+    for (tag, field) in fields_in(bytes) {
+        match tag {
+            4 => pace.0 = get_span(field).unwrap_or(pace.0),
+            5 => pace.1 = get_span(field).unwrap_or(pace.1),
+            _ => {}
+        }
+    }
+    pace
+}
+
+/// The group in an encoded definition that was read before.
+pub(crate) fn group_in(bytes: &[u8]) -> Option<&str> {
+    let (_, field) = fields_in(bytes).find(|(tag, _)| *tag == 10)?;
+    field.rest_text().ok()
+}
+
+/// The probe's kind in an encoded definition that was read before.
+pub(crate) fn kind_in(bytes: &[u8]) -> &'static str {
+    let is_http = fields_in(bytes).any(|(tag, _)| tag == 2);
+    if is_http { "http" } else { "tcp" }
+}
+
+/// Whether an encoded definition that was read before is paused.
+pub(crate) fn is_paused_in(bytes: &[u8]) -> bool {
+    fields_in(bytes).any(|(tag, _)| tag == 8)
+}
+
+fn fields_in(bytes: &[u8]) -> impl Iterator<Item = (u64, Reader<'_>)> {
+    let mut r = Reader::new(bytes);
+    std::iter::from_fn(move || r.field().ok().flatten())
+}
+
+/// What stands where nothing is written.
+const INTERVAL: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 fn put_span(w: &mut Writer, tag: u64, span: Duration) {
     w.field_number(tag, u64::try_from(span.as_micros()).unwrap_or(u64::MAX));

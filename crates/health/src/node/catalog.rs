@@ -16,6 +16,7 @@ use crate::cluster::{
 };
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Request, Write};
+use crate::row::Row;
 use crate::status::{Status, Transition};
 use crate::view::Source;
 
@@ -25,6 +26,50 @@ const RANK: Duration = Duration::from_millis(300);
 const PAST_MAX: usize = 8_192;
 /// How long entries may be missing before whoever has the file writes them again.
 const MEND: Duration = Duration::from_secs(2);
+
+/// What stood under names of the file when it was in effect; `None` for a name that it had not.
+type Aside = BTreeMap<Arc<str>, Option<Vec<u8>>>;
+
+/// What this node's config file said last: whoever has the file of the revision that won completes
+/// it where entries of another were written over it.
+#[derive(Debug)]
+pub(super) struct OwnFile {
+    /// The sum of its entries' hashes.
+    sum: u64,
+    content: Content,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    /// All of it: not all of it has been in effect yet.
+    Whole(Vec<Arc<Definition>>),
+    /// It was in effect, so the store has it, but for what others have written since.
+    Stored(Aside),
+}
+
+impl OwnFile {
+    const fn new(sum: u64, definitions: Vec<Arc<Definition>>) -> Self {
+        Self {
+            sum,
+            content: Content::Whole(definitions),
+        }
+    }
+
+    /// A revision with this sum has taken effect whole: if it is this file, the store keeps it.
+    fn is_in_effect(&mut self, sum: u64) {
+        if self.sum == sum {
+            self.content = Content::Stored(Aside::new());
+        }
+    }
+
+    /// An entry has changed in the store; `row` is what was in effect before.
+    fn is_written_over(&mut self, name: &Arc<str>, row: Option<&Row>) {
+        if let Content::Stored(aside) = &mut self.content {
+            let was = || row.map(|row| definition::encode(&row.definition()));
+            aside.entry(Arc::clone(name)).or_insert_with(was);
+        }
+    }
+}
 
 impl Node {
     /// Takes in what the disk held of the cluster's definitions; what an earlier version wrote
@@ -152,7 +197,6 @@ impl Node {
         let is_boot = std::mem::take(&mut self.is_booting);
         self.say_loaded(&definitions);
         definitions.sort_by(|a, b| a.name.cmp(&b.name));
-        self.share_what_is_known(&mut definitions);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if is_boot {
             // Not before this node knows what the others have.
@@ -164,36 +208,23 @@ impl Node {
         }
     }
 
-    /// What the file says again is kept once: the file's copy goes.
-    fn share_what_is_known(&self, definitions: &mut [Arc<Definition>]) {
-        for definition in definitions {
-            let entry = self.catalogue.get(&definition.name);
-            let known = entry.and_then(|entry| entry.file.as_ref());
-            if let Some(known) = known.filter(|known| *known == definition) {
-                *definition = Arc::clone(known);
-            }
-        }
-    }
-
     fn say_loaded(&mut self, definitions: &[Arc<Definition>]) {
         let mut diff = Diff::default();
         let mut names = std::collections::BTreeSet::new();
         for definition in definitions {
             let name = &definition.name;
             names.insert(Arc::clone(name));
-            match self
-                .catalogue
-                .get(name)
-                .and_then(|entry| entry.file.as_ref())
-            {
+            // Of a name that both define, the file's definition is the one that is shown.
+            let entry = self.known(name).filter(|entry| entry.in_file);
+            match entry.map(|entry| self.row(entry.slot).definition()) {
                 None => diff.added.push(Arc::clone(name)),
-                Some(old) if old == definition => diff.unchanged += 1,
+                Some(old) if old == *definition => diff.unchanged += 1,
                 Some(_) => diff.changed.push(Arc::clone(name)),
             }
         }
-        diff.removed = self
-            .catalogue
-            .names_without(Source::File, |name| names.contains(name));
+        let keep = |name: &str| names.contains(name);
+        let source = Source::File;
+        diff.removed = self.catalogue.names_without(source, keep, &self.rows);
         self.staging.open.urgent = true;
         self.staging.open.loaded.push((Source::File, diff));
     }
@@ -225,7 +256,7 @@ impl Node {
             let manifest = effective.manifest;
             let notice = Notice::Revision {
                 revision: manifest.revision,
-                by: manifest.by,
+                by: Arc::clone(&manifest.by),
                 complete: effective.complete,
             };
             if joined.announced.as_ref() != Some(&notice) {
@@ -233,6 +264,10 @@ impl Node {
                 self.outputs.push_back(Output::Notice(Box::new(notice)));
             }
             self.apply_file(effective.changed.into_iter().collect());
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            if let Some(file) = joined.file.as_mut().filter(|_| effective.complete) {
+                file.is_in_effect(manifest.sum);
+            }
         }
         self.mend_the_file();
     }
@@ -250,7 +285,11 @@ impl Node {
         }
         if manifest.knows(sum) && !overrules {
             if manifest.sum == sum {
-                joined.file = Some((sum, definitions));
+                let mut file = OwnFile::new(sum, definitions);
+                if joined.cluster.catalog.is_in_effect() {
+                    file.is_in_effect(sum);
+                }
+                joined.file = Some(file);
             } else {
                 let revision = manifest.revision;
                 let notice = Notice::Adopted { revision };
@@ -279,7 +318,7 @@ impl Node {
             .write(now, manifest_key(), Some(next.encode()));
         self.write_entries(&definitions, &encoded);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
-        joined.file = Some((sum, definitions));
+        joined.file = Some(OwnFile::new(sum, definitions));
     }
 
     fn write_entries(&mut self, definitions: &[Arc<Definition>], encoded: &[Vec<u8>]) {
@@ -295,13 +334,35 @@ impl Node {
             }
         }
         for name in gone {
+            self.take_out_of_file(&name);
+        }
+    }
+
+    fn take_out_of_file(&mut self, name: &str) {
+        let now = self.now;
+        let is_in_api = self.known(name).is_some_and(|entry| entry.in_api);
+        let has_status = !is_in_api && self.held_status(name).0.is_some();
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let key = definition_key(Source::File, name);
+        joined.cluster.write(now, key, None);
+        if has_status {
+            joined.cluster.write(now, status_key(name), None);
+        }
+    }
+
+    /// Writes again what others have written over since this node's file was in effect.
+    fn write_back(&mut self, aside: Aside) {
+        let now = self.now;
+        for (name, was) in aside {
             let joined = self.joined.as_mut().expect("only a joined node comes here");
-            let key = definition_key(Source::File, &name);
-            joined.cluster.write(now, key, None);
-            let is_in_api = self.catalogue.get(&name).is_some_and(|e| e.api.is_some());
-            if !is_in_api && self.held_status(&name).0.is_some() {
-                let joined = self.joined.as_mut().expect("only a joined node comes here");
-                joined.cluster.write(now, status_key(&name), None);
+            let here = joined.cluster.catalog.hash(&name);
+            match was {
+                Some(content) if here != Some(hash64(&content)) => {
+                    let key = definition_key(Source::File, &name);
+                    joined.cluster.write(now, key, Some(content));
+                }
+                None if here.is_some() => self.take_out_of_file(&name),
+                Some(_) | None => {}
             }
         }
     }
@@ -312,7 +373,7 @@ impl Node {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let catalog = &joined.cluster.catalog;
         let sum = catalog.manifest().sum;
-        let has_it = joined.file.as_ref().is_some_and(|(mine, _)| *mine == sum);
+        let has_it = joined.file.as_ref().is_some_and(|mine| mine.sum == sum);
         if catalog.is_complete() || catalog.manifest().revision == 0 || !has_it {
             joined.mend_at = None;
             return;
@@ -330,9 +391,14 @@ impl Node {
             return;
         }
         joined.mend_at = None;
-        let (_, definitions) = joined.file.clone().expect("it was looked at above");
-        let encoded: Vec<Vec<u8>> = definitions.iter().map(|d| definition::encode(d)).collect();
-        self.write_entries(&definitions, &encoded);
+        let file = joined.file.as_ref().expect("it was looked at above");
+        match file.content.clone() {
+            Content::Whole(definitions) => {
+                let encoded = definitions.iter().map(|d| definition::encode(d));
+                self.write_entries(&definitions, &encoded.collect::<Vec<_>>());
+            }
+            Content::Stored(aside) => self.write_back(aside),
+        }
     }
 
     /// A definition has come, changed or gone in the store.
@@ -340,7 +406,12 @@ impl Node {
         let now = self.now;
         match source {
             Source::File => {
+                let entry = self.known(name).filter(|entry| entry.in_file);
+                let row = entry.map(|entry| Arc::clone(self.row(entry.slot)));
                 let joined = self.joined.as_mut().expect("its store spoke");
+                if let Some(file) = &mut joined.file {
+                    file.is_written_over(name, row.as_deref());
+                }
                 let content = joined.cluster.store.get(key).map(<[u8]>::to_vec);
                 joined.cluster.catalog.entry(now, name, content.as_deref());
             }
@@ -388,7 +459,7 @@ impl Node {
         }
         let names: Vec<Arc<str>> = joined.orphans.keys().cloned().collect();
         for name in names {
-            if self.catalogue.get(&name).is_some() {
+            if self.known(&name).is_some() {
                 let joined = self.joined.as_mut().expect("only a joined node comes here");
                 joined.orphans.remove(&name);
             }
@@ -403,11 +474,9 @@ impl Node {
         let joined = self.joined.as_ref().expect("only a joined node comes here");
         let content = joined.cluster.store.get(&definition_key(source, name))?;
         match definition::decode(content) {
-            Ok(definition) if definition.name == *name && definition.check().is_ok() => Some(
-                joined
-                    .in_file(&definition)
-                    .unwrap_or_else(|| Arc::new(definition)),
-            ),
+            Ok(definition) if definition.name == *name && definition.check().is_ok() => {
+                Some(Arc::new(definition))
+            }
             _ => {
                 self.tally.unreadable += 1;
                 None
@@ -417,8 +486,8 @@ impl Node {
 
     pub(super) fn put_together(&mut self, request: Request, definition: &Definition) {
         let now = self.now;
-        let entry = self.catalogue.get(&definition.name);
-        let is_new = entry.is_none_or(|entry| entry.api.is_none());
+        let entry = self.known(&definition.name);
+        let is_new = entry.is_none_or(|entry| !entry.in_api);
         if is_new && self.catalogue.len() >= self.config.targets_max as usize {
             return self.answer(request, Answer::Full);
         }
@@ -436,8 +505,7 @@ impl Node {
 
     pub(super) fn delete_together(&mut self, request: Request, name: &Arc<str>) {
         let now = self.now;
-        let entry = self.catalogue.get(name);
-        match entry.map(|entry| (entry.api.is_some(), entry.file.is_some())) {
+        match self.known(name).map(|entry| (entry.in_api, entry.in_file)) {
             None => self.answer(request, Answer::NotFound),
             Some((false, _)) => self.answer(request, Answer::FromFile),
             Some((true, in_file)) => {

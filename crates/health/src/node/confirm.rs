@@ -18,9 +18,9 @@ use crate::definition;
 use crate::fleet::Votes;
 use crate::input::Event;
 use crate::outcome::{Finding, Reason};
+use crate::row::Row;
 use crate::status::{State, Status};
 use crate::verdict::Counters;
-use crate::view::Row;
 
 /// An owner that is outvoted so often running gives the target to the next for a time.
 const OUTVOTED_MAX: u8 = 3;
@@ -98,17 +98,17 @@ impl Node {
     }
 
     /// The status as this node wrote it last, on disk or not.
-    fn newest(&self, slot: Slot) -> &Status {
+    fn newest(&self, slot: Slot) -> Status {
         let ahead = self
             .joined
             .as_ref()
             .and_then(|joined| joined.ahead.get(&slot));
-        ahead.unwrap_or(&self.row(slot).status)
+        ahead.cloned().unwrap_or_else(|| self.row(slot).status())
     }
 
     fn must_ask(&self, slot: Slot) -> bool {
         let joined = self.joined.as_ref().expect("only a joined node comes here");
-        self.row(slot).definition.confirm > 0
+        self.row(slot).definition().confirm > 0
             && joined.cluster.others() > 0
             && self.config.mutation != Some(Mutation::VotesIgnored)
     }
@@ -122,17 +122,15 @@ impl Node {
     /// Asks the next in the target's order what they see.
     fn accuse(&mut self, slot: Slot, (reason, detail): Why) {
         let now = self.now;
-        let row = Arc::clone(self.row(slot));
-        let definition = &row.definition;
+        let definition = self.row(slot).definition();
+        let asks_once = self.config.mutation == Some(Mutation::AsksOnce);
+        if asks_once && self.is_unconfirmed(slot) {
+            return;
+        }
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let cluster = &mut joined.cluster;
         let open = cluster.cases.of(slot);
         if open.is_some_and(|case| case.stage != Stage::Overdue) {
-            return;
-        }
-        if self.config.mutation == Some(Mutation::AsksOnce)
-            && row.status.reason == Reason::Unconfirmed
-        {
             return;
         }
         let seats = usize::from(definition.confirm).min(cluster.others());
@@ -167,7 +165,7 @@ impl Node {
         let ask = Ask {
             case: id,
             target: Arc::clone(&definition.name),
-            sum: hash64(&definition::encode(definition)),
+            sum: hash64(&definition::encode(&definition)),
         };
         let case = cluster.cases.of(slot).expect("it was opened above");
         let silent = case.voters.iter().filter(|(_, word)| word.is_none());
@@ -202,7 +200,7 @@ impl Node {
     }
 
     fn remind(&mut self, case: &Case) {
-        let definition = Arc::clone(&self.row(case.slot).definition);
+        let definition = self.row(case.slot).definition();
         let ask = Ask {
             case: case.id,
             target: Arc::clone(&definition.name),
@@ -225,7 +223,7 @@ impl Node {
         let votes = self.votes_of(case, ruling == Ruling::Outvoted);
         let (reason, detail) = (case.reason, case.detail.clone());
         self.tell_people(Notice::Ruled {
-            target: Arc::clone(&self.row(slot).definition.name),
+            target: self.row(slot).title(),
             case: case.id,
             ruling: ruling.name(),
             votes: votes.votes.clone(),
@@ -285,7 +283,7 @@ impl Node {
         let times = joined.outvoted.entry(slot).or_default();
         *times += 1;
         let is_enough = *times >= OUTVOTED_MAX;
-        let status = self.newest(slot).clone();
+        let status = self.newest(slot);
         self.write_entry(slot, status, Some(votes));
         if is_enough {
             self.say_unable(slot, YIELD);
@@ -342,7 +340,7 @@ impl Node {
     /// The status of a target has changed in the store: readers see it, and what it says that is
     /// new becomes events.
     pub(super) fn adopt_status(&mut self, name: &Arc<str>) {
-        let Some(slot) = self.catalogue.get(name).map(|entry| entry.slot) else {
+        let Some(slot) = self.known(name).map(|entry| entry.slot) else {
             return self.orphan(name);
         };
         let (Some(entry), _) = self.held_status(name) else {
@@ -357,12 +355,12 @@ impl Node {
             joined.ahead.remove(&slot);
         }
         let is_behind = joined.ahead.contains_key(&slot);
-        let row = Arc::clone(self.row(slot));
+        let row = self.row(slot).open();
         if row.status != entry.status {
             self.is_it_foreign(slot, &entry.by);
         }
         if row.status != entry.status || row.votes != entry.votes {
-            self.show_status(slot, &row, &entry);
+            self.show_status(&row, &entry);
         }
         let hot = &mut self.hot[slot.index()];
         if !is_behind && hot.counters.state != entry.status.state {
@@ -378,16 +376,15 @@ impl Node {
     /// of another one, until it knows this one; and an owner that learns it has to check again.
     fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>) {
         let now = self.now;
-        let is_paused = self.row(slot).definition.paused;
+        let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
         let by = joined.place(by);
-        let owned = joined.owned_mut(slot);
+        let mut owned = self.staging.owned(slot);
         if owned.three[0] == by || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
         owned.anew(now);
-        let owned = *owned;
-        self.staging.open.owners.push((slot, owned));
+        self.staging.own(slot, owned);
         let hot = &mut self.hot[slot.index()];
         if hot.role == Role::Owner && !is_paused {
             let stamp = std::mem::take(&mut hot.stamp);
@@ -400,26 +397,22 @@ impl Node {
     fn begin_anew(&mut self, slot: Slot) {
         let joined = self.joined.as_ref().expect("its store spoke");
         let row = Arc::clone(self.row(slot));
-        if row.status.transition == 0 || joined.ahead.contains_key(&slot) {
+        if row.transition() == 0 || joined.ahead.contains_key(&slot) {
             return;
         }
-        self.counts.remove(row.status.state);
+        self.counts.remove(row.state());
         self.counts.add(State::Unknown);
         let status = Status::new(self.clock.wall(self.now));
         self.hot[slot.index()].counters = Counters::new(State::Unknown);
-        self.place(Row {
-            status,
-            votes: None,
-            ..Row::clone(&row)
-        });
+        self.place(row.with_status(&status, &None));
         if self.hot[slot.index()].role == Role::Owner {
             self.drop_case(slot);
             self.pause_or_resume(slot);
         }
     }
 
-    fn show_status(&mut self, slot: Slot, row: &Row, entry: &StatusEntry) {
-        let seen = row.status.transition;
+    fn show_status(&mut self, row: &Row, entry: &StatusEntry) {
+        let seen = row.transition();
         let newest = entry.status.transition;
         for transition in entry.status.recent.iter().filter(|t| t.number > seen) {
             self.version.seq += 1;
@@ -427,26 +420,21 @@ impl Node {
             transition.seq = self.version.seq;
             let detail = entry.status.detail.clone();
             self.staging.open.events.push(Event {
-                target: Arc::clone(&row.definition.name),
+                target: row.title(),
                 transition,
                 detail: detail.filter(|_| transition.number == newest),
             });
         }
-        self.counts.remove(row.status.state);
+        self.counts.remove(row.state());
         self.counts.add(entry.status.state);
-        self.place(Row {
-            status: entry.status.clone(),
-            votes: entry.votes.clone(),
-            slot,
-            ..row.clone()
-        });
+        self.place(row.with_status(&entry.status, &entry.votes));
         self.staging.open.urgent = true;
     }
 
     /// Owners that did not know of each other wrote siblings: one write makes them one again,
     /// with number and `since` as they were.
     pub(super) fn collapse(&mut self, slot: Slot) {
-        let name = Arc::clone(&self.row(slot).definition.name);
+        let name = self.row(slot).title();
         let (Some(entry), siblings) = self.held_status(&name) else {
             return;
         };
@@ -468,7 +456,7 @@ impl Node {
         {
             return;
         }
-        for slot in (0..self.hot.len()).filter_map(|i| u32::try_from(i).ok().map(Slot)) {
+        for slot in self.live_slots() {
             let hot = &self.hot[slot.index()];
             if hot.is_live && hot.role == Role::Owner && !hot.in_flight {
                 self.start(slot, self.now);
@@ -499,7 +487,7 @@ impl Node {
             .extract_if(.., |_, since| now.since(*since) > ORPHANS)
             .collect();
         for name in due.into_keys() {
-            if self.catalogue.get(&name).is_none() {
+            if self.known(&name).is_none() {
                 let joined = self.joined.as_mut().expect("only a joined node comes here");
                 joined.cluster.write(now, status_key(&name), None);
             }

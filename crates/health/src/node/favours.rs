@@ -103,7 +103,7 @@ impl Node {
     /// Somebody wants to know what this node sees.
     pub(super) fn asked(&mut self, from: NodeId, ask: Ask) {
         let now = self.now;
-        let slot = self.catalogue.get(&ask.target).map(|entry| entry.slot);
+        let slot = self.known(&ask.target).map(|entry| entry.slot);
         let joined = self.joined.as_mut().expect("its rooms spoke");
         let is_under_way = slot.is_some_and(|slot| {
             let mut probes = joined.favours.of(slot);
@@ -143,15 +143,15 @@ impl Node {
 
     /// Whether the status is down already: others have said enough.
     fn is_ruled(&self, target: &str) -> bool {
-        let entry = self.catalogue.get(target);
-        entry.is_some_and(|entry| self.row(entry.slot).status.state == State::Down)
+        let entry = self.known(target);
+        entry.is_some_and(|entry| self.row(entry.slot).state() == State::Down)
     }
 
     fn favour(&mut self, from: NodeId, ask: &Ask) {
-        let entry = self.catalogue.get(&ask.target);
+        let entry = self.known(&ask.target);
         let slot = entry.map(|entry| entry.slot).filter(|slot| {
-            let definition = &self.row(*slot).definition;
-            !definition.paused && hash64(&definition::encode(definition)) == ask.sum
+            let row = self.row(*slot);
+            !row.is_paused() && hash64(&definition::encode(&row.definition())) == ask.sum
         });
         let Some(slot) = slot else {
             let finding = Finding::Inconclusive(Doubt::Unable);
@@ -159,7 +159,7 @@ impl Node {
         };
         if self.hot[slot.index()].role == Role::None && !self.is_probed_for_others(slot) {
             let row = Arc::clone(self.row(slot));
-            let definition = Arc::clone(&row.definition);
+            let definition = row.definition();
             self.outputs
                 .push_back(Output::Define(slot, definition, row.source));
         }
@@ -203,7 +203,7 @@ impl Node {
         let joined = self.joined.as_ref().expect("it was there above");
         let to = joined.cluster.name_of(from);
         if let Some(row) = self.rows[probed.slot.index()].as_ref() {
-            let target = Arc::clone(&row.definition.name);
+            let target = row.title();
             self.tell_people(Notice::Opinion {
                 target,
                 case,
@@ -211,8 +211,8 @@ impl Node {
                 finding,
             });
         }
-        let hot = &self.hot[probed.slot.index()];
-        if hot.is_live && hot.role == Role::None && !self.is_probed_for_others(probed.slot) {
+        let is_mine = self.hot[probed.slot.index()].role != Role::None;
+        if self.is_live(probed.slot) && !is_mine && !self.is_probed_for_others(probed.slot) {
             self.outputs.push_back(Output::Undefine(probed.slot));
         }
         true

@@ -69,7 +69,7 @@ impl Inquiries {
 impl Node {
     /// A reader here wants the owner's account of a target.
     pub(super) fn inquire(&mut self, request: Request, name: &Arc<str>) {
-        let missing = match self.catalogue.get(name).map(|entry| entry.slot) {
+        let missing = match self.known(name).map(|entry| entry.slot) {
             None => Missing::NoTarget,
             Some(slot) if self.speaks_for(slot) => {
                 let asker = Asker::Here(request);
@@ -150,7 +150,7 @@ impl Node {
             joined.cluster.dropped.inquiries += 1;
             return;
         }
-        let slot = self.catalogue.get(&inquire.target).map(|entry| entry.slot);
+        let slot = self.known(&inquire.target).map(|entry| entry.slot);
         match slot.filter(|slot| self.speaks_for(*slot)) {
             Some(slot) => {
                 let asker = Asker::There(from, inquire.number);

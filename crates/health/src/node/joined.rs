@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Origin, Slot, Time, Version, Way};
 
+use super::catalog::OwnFile;
 use super::favours::Favours;
 use super::inquire::Inquiries;
 use super::story::Untold;
 use super::{Mutation, Node, Role};
 use crate::cluster::{Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
 use crate::definition::Definition;
-use crate::fleet::{Fleet, Owned, Promised, Seat};
+use crate::fleet::{Fleet, Promised, Seat};
 use crate::input::{Answer, Batch, Key, Output, Request, Write};
 use crate::status::Status;
 use crate::view::Source;
@@ -50,8 +51,8 @@ pub(super) struct Joined {
     pub(super) yielded: BTreeMap<Arc<str>, Time>,
     /// What the config file says by name, until it is this node's turn to write it.
     pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
-    /// What the config file said last: its sum, and all of it by name.
-    pub(super) file: Option<(u64, Vec<Arc<Definition>>)>,
+    /// What the config file said last.
+    pub(super) file: Option<OwnFile>,
     /// When this node writes entries that the present revision lacks, unless what is here adds up
     /// to something else by then.
     pub(super) mend_at: Option<(Time, u64)>,
@@ -65,7 +66,6 @@ pub(super) struct Joined {
     acks: BTreeMap<Version, (Time, Request, Answer)>,
     /// Statuses without a definition, since when.
     pub(super) orphans: BTreeMap<Arc<str>, Time>,
-    pub(super) owned: Vec<Owned>,
     /// The store's marks of the batches that the disk has not confirmed.
     at_disk: VecDeque<(Batch, store::Mark)>,
     mark: Option<store::Mark>,
@@ -110,7 +110,6 @@ impl Joined {
             inquiries: Inquiries::default(),
             acks: BTreeMap::new(),
             orphans: BTreeMap::new(),
-            owned: Vec::new(),
             at_disk: VecDeque::new(),
             mark: None,
             leaving: None,
@@ -156,25 +155,9 @@ impl Joined {
         live.filter_map(move |(key, _)| of_file(key))
     }
 
-    /// This very definition as the config file of this node has it.
-    pub(super) fn in_file(&self, definition: &Definition) -> Option<Arc<Definition>> {
-        let waits = self.to_load.as_ref().map(|(_, file)| file);
-        let file = waits.or(self.file.as_ref().map(|(_, file)| file))?;
-        let at = file.binary_search_by(|one| one.name.cmp(&definition.name));
-        let found = &file[at.ok()?];
-        (**found == *definition).then(|| Arc::clone(found))
-    }
-
     /// A member's place in the list of names.
     pub(super) fn place(&mut self, name: &Arc<str>) -> u16 {
         self.cluster.shares.place(name)
-    }
-
-    pub(super) fn owned_mut(&mut self, slot: Slot) -> &mut Owned {
-        if self.owned.len() <= slot.index() {
-            self.owned.resize(slot.index() + 1, Owned::default());
-        }
-        &mut self.owned[slot.index()]
     }
 
     /// What is in this node's rows, or will be with the view that this goes into: writes that
@@ -526,7 +509,8 @@ impl Node {
             return;
         };
         joined.beat_at = now + Duration::from_millis(100);
-        let is_held = |hot: &super::Hot| matches!(hot.role, Role::Owner | Role::Leaver);
+        let is_held =
+            |(_, hot): (Slot, &super::Hot)| matches!(hot.role, Role::Owner | Role::Leaver);
         let is_alone = joined.cluster.membership.living() <= 1;
         if is_alone || now >= until || !self.hot.iter().any(is_held) {
             joined.leaving = None;

@@ -57,16 +57,17 @@ impl Node {
     /// A target's owners are others now.
     pub(super) fn owners_changed(&mut self, change: &Change) {
         let slot = change.slot;
-        let is_live = self.hot.get(slot.index()).is_some_and(|hot| hot.is_live);
+        let is_live = self.is_live(slot);
         let joined = self.joined.as_mut().expect("its rooms spoke");
         let mut three = [NOBODY; 3];
         for (place, name) in three.iter_mut().zip(&change.after) {
             *place = joined.place(name);
         }
-        let owned = joined.owned_mut(slot);
-        owned.three = three;
-        let owned = *owned;
-        self.staging.open.owners.push((slot, owned));
+        let owned = Owned {
+            three,
+            ..self.staging.owned(slot)
+        };
+        self.staging.own(slot, owned);
         self.count_share(slot);
         if is_live {
             self.note_move(change);
@@ -124,7 +125,7 @@ impl Node {
         }
         let me = Arc::clone(&joined.cluster.name);
         let me = joined.place(&me);
-        let [first, second, _] = joined.owned_mut(slot).three;
+        let [first, second, _] = self.staging.owned(slot).three;
         let suspects = joined.suspects.iter().cloned().collect::<Vec<_>>();
         let is_shadow = second == me && suspects.iter().any(|name| joined.place(name) == first);
         let role = self.hot[slot.index()].role;
@@ -152,12 +153,10 @@ impl Node {
         self.file_may_be_due();
     }
 
-    fn live_slots(&self) -> Vec<Slot> {
-        let slots = (0..).map(Slot).zip(&self.hot);
-        slots
-            .filter(|(_, hot)| hot.is_live)
-            .map(|(slot, _)| slot)
-            .collect()
+    pub(super) fn live_slots(&self) -> Vec<Slot> {
+        let slots = (0..).map(Slot).zip(&self.rows);
+        let live = slots.filter(|(_, row)| row.is_some());
+        live.map(|(slot, _)| slot).collect()
     }
 
     /// A member is suspected, or not any more: its first standbys check along.
@@ -174,17 +173,10 @@ impl Node {
         let owner = joined.place(name);
         let me = Arc::clone(&joined.cluster.name);
         let me = joined.place(&me);
-        let concerns =
-            |(_, owned): &(Slot, &Owned)| owned.three[0] == owner && owned.three[1] == me;
-        let slots: Vec<Slot> = (0..)
-            .map(Slot)
-            .zip(&joined.owned)
-            .filter(concerns)
-            .map(|(slot, _)| slot)
-            .collect();
         let lapse = self.lapse_of(Some(name));
-        for slot in slots {
-            if self.hot.get(slot.index()).is_some_and(|hot| hot.is_live) {
+        for slot in self.live_slots() {
+            let [first, second, _] = self.staging.owned(slot).three;
+            if first == owner && second == me {
                 self.take_or_give(slot, Some(lapse));
             }
         }
@@ -192,10 +184,15 @@ impl Node {
 
     /// Checks a target from now on, or for another reason than before.
     fn take_up(&mut self, slot: Slot, role: Role, lapse: Option<Lapse>) {
-        let was = std::mem::replace(&mut self.hot[slot.index()].role, role);
+        let was = self.hot[slot.index()].role;
         if was == role {
             return;
         }
+        if was == Role::None {
+            let row = Arc::clone(self.row(slot));
+            self.warm(slot, &row.definition(), Counters::new(row.state()));
+        }
+        self.hot[slot.index()].role = role;
         if was == Role::None {
             self.begin_to_check(slot, lapse);
         }
@@ -226,28 +223,27 @@ impl Node {
         else {
             return;
         };
-        let place = joined.owned_mut(slot).three[0];
-        let definition = &row.definition;
-        let of = (!definition.paused).then_some((place, definition.interval));
+        let place = self.staging.owned(slot).three[0];
+        let (interval, _) = row.pace();
+        let of = (!row.is_paused()).then_some((place, interval));
         let shares = &mut joined.cluster.shares;
-        if let Some(epoch) = shares.count(now, slot, &definition.name, of) {
-            let owned = joined.owned_mut(slot);
+        if let Some(epoch) = shares.count(now, slot, row.name(), of) {
+            let mut owned = self.staging.owned(slot);
             let since = owned.since;
             owned.turn(now, epoch);
             if self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
                 owned.since = since;
             }
-            let owned = *owned;
-            self.staging.open.owners.push((slot, owned));
+            self.staging.own(slot, owned);
         }
     }
 
     /// A target is gone: it is nobody's share.
     pub(super) fn leave_share(&mut self, slot: Slot) {
         let now = self.now;
-        let name = Arc::clone(&self.row(slot).definition.name);
+        let row = Arc::clone(self.row(slot));
         if let Some(joined) = &mut self.joined {
-            joined.cluster.shares.count(now, slot, &name, None);
+            joined.cluster.shares.count(now, slot, row.name(), None);
         }
     }
 
@@ -256,7 +252,7 @@ impl Node {
         let now = self.now;
         let interval = self.hot[slot.index()].interval;
         self.hot[slot.index()].stamp = Stamp::default();
-        let is_paused = self.row(slot).definition.paused;
+        let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if !is_paused {
             joined.cluster.rounds.join(now, slot, interval);
@@ -265,8 +261,8 @@ impl Node {
 
     fn begin_to_check(&mut self, slot: Slot, lapse: Option<Lapse>) {
         let row = Arc::clone(self.row(slot));
-        let state = row.status.state;
-        let streak = self.streak_of(&row.definition.name, row.status.transition);
+        let state = row.state();
+        let streak = self.streak_of(row.name(), row.transition());
         let hot = &mut self.hot[slot.index()];
         let fall = hot.rule.fall;
         hot.counters = Counters {
@@ -281,15 +277,15 @@ impl Node {
         hot.in_flight = false;
         hot.owed = false;
         // Who was asked before by somebody is asked at its beat, not at once.
-        hot.was_checked = row.status.transition > 0
-            && self.config.mutation != Some(Mutation::TakeoverWithoutPhase);
+        hot.was_checked =
+            row.transition() > 0 && self.config.mutation != Some(Mutation::TakeoverWithoutPhase);
         hot.was_heard = false;
         hot.last_start = Time::ZERO;
         if self.config.mutation == Some(Mutation::TakeoverWithoutPhase) && !hot.waits {
             hot.waits = true;
             self.pace.wait(slot, None);
         }
-        let definition = Arc::clone(&row.definition);
+        let definition = row.definition();
         self.join_beat(slot, &definition);
         if let Some(lapse) = lapse {
             self.note_missed(slot, &definition, lapse);
@@ -334,12 +330,9 @@ impl Node {
         } else {
             self.drop_case(slot);
         }
-        let definition = Arc::clone(&self.row(slot).definition);
+        let definition = self.row(slot).definition();
         self.leave_beat(slot, &definition);
-        let hot = &mut self.hot[slot.index()];
-        hot.ticket.0 = hot.ticket.0.wrapping_add(1);
-        hot.in_flight = false;
-        hot.owed = false;
+        self.hot.cool(slot);
         // A probe for another node is still under way: its end takes the definition away.
         if !self.is_probed_for_others(slot) {
             self.outputs.push_back(Output::Undefine(slot));
@@ -352,7 +345,7 @@ impl Node {
             interval, stamp, ..
         } = self.hot[slot.index()];
         let now = self.now;
-        let is_paused = self.row(slot).definition.paused;
+        let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if !is_paused {
             joined.cluster.rounds.leave(now, slot, interval, stamp);
@@ -373,8 +366,7 @@ impl Node {
                 return;
             }
             joined.leavers.pop_first();
-            let hot = self.hot.get(slot.index());
-            if hot.is_some_and(|hot| hot.is_live && hot.role == Role::Leaver) {
+            if self.hot[slot.index()].role == Role::Leaver {
                 self.lay_down(slot);
                 self.take_or_give(slot, None);
             }
@@ -394,8 +386,8 @@ impl Node {
             let counters = hot.counters;
             let row = Arc::clone(self.row(slot));
             let streak = Streak {
-                target: Arc::clone(&row.definition.name),
-                transition: row.status.transition,
+                target: row.title(),
+                transition: row.transition(),
                 failures: counters.failures,
                 successes: counters.successes,
                 window: counters.window,
@@ -418,7 +410,7 @@ impl Node {
         }
     }
 
-    fn streak_of(&mut self, name: &Arc<str>, transition: u32) -> Option<Streak> {
+    fn streak_of(&mut self, name: &str, transition: u32) -> Option<Streak> {
         let now = self.now;
         let joined = self.joined.as_mut()?;
         let (heard, streak) = joined.streaks.remove(name)?;
@@ -440,7 +432,8 @@ impl Node {
         if nodes.is_empty() {
             joined.unable.remove(target);
         }
-        if let Some(slot) = self.catalogue.get(target).map(|entry| entry.slot) {
+        if let Some(entry) = self.catalogue.get(target, &self.rows) {
+            let slot = entry.slot;
             let input = ownership::Input::Unable(slot, Arc::clone(node), is_unable);
             joined.cluster.own_target(now, input);
         }
@@ -454,7 +447,7 @@ impl Node {
             .unable
             .iter()
             .filter(|(_, nodes)| nodes.contains(name));
-        let entries = concerned.filter_map(|(target, _)| self.catalogue.get(target));
+        let entries = concerned.filter_map(|(target, _)| self.catalogue.get(target, &self.rows));
         let slots: Vec<Slot> = entries.map(|entry| entry.slot).collect();
         for slot in slots {
             let unable = ownership::Input::Unable(slot, Arc::clone(name), true);
@@ -478,7 +471,7 @@ impl Node {
     /// This node can't probe a target, or yields it: the next in its order takes it.
     pub(super) fn say_unable(&mut self, slot: Slot, span: Duration) {
         let now = self.now;
-        let name = Arc::clone(&self.row(slot).definition.name);
+        let name = self.row(slot).title();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if joined.cluster.others() == 0 || joined.yielded.contains_key(&name) {
             return;
@@ -514,8 +507,10 @@ impl Node {
                     && hot.counters.state != State::Paused
                     && !behind.contains(slot)
             };
-            let slots = (0..).map(Slot).zip(&self.hot).filter(hangs);
-            let slots: Vec<Slot> = slots.map(|(slot, _)| slot).take(HANGING_MAX).collect();
+            let hanging = self.hot.iter().filter(hangs);
+            let mut slots: Vec<Slot> = hanging.map(|(slot, _)| slot).collect();
+            slots.sort_unstable();
+            slots.truncate(HANGING_MAX);
             joined.cluster.rounds.leave_behind(now, interval, &slots);
         }
     }

@@ -66,7 +66,7 @@ impl Node {
         let Some(row) = self.rows.get(change.slot.index()).and_then(Option::as_ref) else {
             return;
         };
-        let name = Arc::clone(&row.definition.name);
+        let name = row.title();
         let joined = self.joined.as_mut().expect("its rooms spoke");
         let moved = joined.untold.moved.entry((is_taken, other, why));
         let (count, named) = moved.or_default();
@@ -81,7 +81,7 @@ impl Node {
         let joined = self.joined.as_ref().expect("its rooms spoke");
         let mut members = joined.cluster.ownership.members();
         let row = self.rows.get(slot.index()).and_then(Option::as_ref);
-        let unable = row.and_then(|row| joined.unable.get(&row.definition.name));
+        let unable = row.and_then(|row| joined.unable.get(row.name()));
         match members.find(|member| member.name == *owner) {
             None => "the owner is gone",
             Some(member) if member.standing == Standing::Draining => "the owner gives all away",

@@ -6,21 +6,32 @@ use std::sync::Arc;
 use base::{Slot, Version};
 
 use super::{Hot, Node, Role};
-use crate::catalogue::Winner;
+use crate::catalogue::{Entry, Winner};
 use crate::cluster::Known;
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
 use crate::outcome::Reason;
 use crate::record;
+use crate::row::{Row, What};
 use crate::schedule::phase;
 use crate::status::{State, Status};
 use crate::verdict::Counters;
-use crate::view::{Row, Source};
+use crate::view::Source;
 
 /// Targets whose first beat would be further away than this get a first check before it.
 const FIRST_CHECK_AFTER: base::Duration = base::Duration::from_secs(1);
 /// From how many removals on the rings are swept once instead of searched for each.
 const SWEEP: usize = 64;
+
+/// Room for a slot, and an eighth more: what has one place per target grows with the targets, but
+/// not to twice of what is needed.
+pub(super) fn make_room<T>(places: &mut Vec<T>, slot: Slot) {
+    let needed = slot.index() + 1;
+    if needed > places.capacity() {
+        let room = needed + (needed / 8).max(64);
+        places.reserve_exact(room - places.len());
+    }
+}
 
 /// What a change of one definition did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,10 +86,8 @@ impl Node {
     /// the file shadows must not touch the status before.
     fn end_boot(&mut self) {
         if std::mem::take(&mut self.is_booting) {
-            for slot in (0..self.hot.len()).filter_map(|i| u32::try_from(i).ok().map(Slot)) {
-                if self.hot[slot.index()].is_live {
-                    self.pause_or_resume(slot);
-                }
+            for slot in self.live_slots() {
+                self.pause_or_resume(slot);
             }
         }
     }
@@ -122,9 +131,8 @@ impl Node {
             return self.load_together(definitions);
         }
         let keep: BTreeMap<&str, ()> = definitions.iter().map(|d| (&*d.name, ())).collect();
-        let gone = self
-            .catalogue
-            .names_without(source, |name| keep.contains_key(name));
+        let keep = |name: &str| keep.contains_key(name);
+        let gone = self.catalogue.names_without(source, keep, &self.rows);
         let mut diff = Diff::default();
         for name in gone {
             match self.set(&name, source, None) {
@@ -161,10 +169,8 @@ impl Node {
             return self.put_together(request, &definition);
         }
         self.end_boot();
-        let is_new = self
-            .catalogue
-            .get(&definition.name)
-            .is_none_or(|entry| entry.api.is_none());
+        let entry = self.known(&definition.name);
+        let is_new = entry.is_none_or(|entry| !entry.in_api);
         if is_new && self.catalogue.len() >= self.config.targets_max as usize {
             self.answer(request, Answer::Full);
             return;
@@ -193,11 +199,7 @@ impl Node {
             return self.delete_together(request, name);
         }
         self.end_boot();
-        match self
-            .catalogue
-            .get(name)
-            .map(|entry| (entry.api.is_some(), entry.file.is_some()))
-        {
+        match self.known(name).map(|entry| (entry.in_api, entry.in_file)) {
             None => return self.answer(request, Answer::NotFound),
             Some((false, _)) => return self.answer(request, Answer::FromFile),
             Some((true, _)) => {}
@@ -234,6 +236,11 @@ impl Node {
         effects
     }
 
+    /// Who defines a name, and where it lies.
+    pub(super) fn known(&self, name: &str) -> Option<Entry> {
+        self.catalogue.get(name, &self.rows)
+    }
+
     /// Sets or takes away what one source says of one name.
     pub(super) fn set(
         &mut self,
@@ -241,7 +248,8 @@ impl Node {
         source: Source,
         definition: Option<Arc<Definition>>,
     ) -> Effect {
-        let (slot, before, after) = self.catalogue.set(name, source, definition);
+        let catalogue = &mut self.catalogue;
+        let (slot, before, after) = catalogue.set(name, source, definition, &self.rows);
         self.settle(slot, before, after)
     }
 
@@ -301,8 +309,8 @@ impl Node {
     }
 
     fn begin(&mut self, slot: Slot, winner: Winner) {
-        if slot.index() >= self.hot.len() {
-            self.hot.resize_with(slot.index() + 1, Hot::default);
+        if slot.index() >= self.rows.len() {
+            make_room(&mut self.rows, slot);
             self.rows.resize(slot.index() + 1, None);
         }
         let definition = winner.definition;
@@ -317,44 +325,25 @@ impl Node {
             .joined
             .is_some()
             .then(|| self.held_status(&definition.name).0);
-        let (status, counters, votes) = match entry.flatten() {
-            Some(entry) => {
-                let counters = Counters::new(entry.status.state);
-                (entry.status, counters, entry.votes)
-            }
-            None => (status, counters, None),
-        };
-        let role = if self.joined.is_some() {
-            Role::None
-        } else {
-            Role::Owner
-        };
-        let ticket = self.hot[slot.index()].ticket;
-        self.hot[slot.index()] = Hot {
-            counters,
-            interval: definition.interval,
-            rule: definition.rule,
-            ticket,
-            is_live: true,
-            role,
-            ..Hot::default()
+        let (status, votes) = match entry.flatten() {
+            Some(entry) => (entry.status, entry.votes),
+            None => (status, None),
         };
         self.counts.add(status.state);
-        if role == Role::Owner {
+        if self.joined.is_none() {
+            self.warm(slot, &definition, counters);
+            self.hot[slot.index()].role = Role::Owner;
             self.join_beat(slot, &definition);
             self.outputs
                 .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
         }
         let name = Arc::clone(&definition.name);
-        let row = Row {
-            slot,
-            definition,
-            source: winner.source,
-            shadowed: winner.shadowed,
-            status,
-            votes,
-        };
-        self.place(row);
+        let origin = (winner.source, winner.shadowed);
+        let packed = self.packed(&definition);
+        let what = packed
+            .as_deref()
+            .map_or(What::Whole(&definition), What::Packed);
+        self.place(Row::new(slot, what, origin, &status, &votes));
         if self.joined.is_some() {
             self.enter_order(slot, &name);
         } else {
@@ -375,11 +364,7 @@ impl Node {
                 winner.source,
             ));
         }
-        let row = Row {
-            source: winner.source,
-            shadowed: winner.shadowed,
-            ..Row::clone(row)
-        };
+        let row = row.with_definition(row.what(), (winner.source, winner.shadowed));
         self.place(row);
     }
 
@@ -417,16 +402,12 @@ impl Node {
             self.outputs
                 .push_back(Output::Define(slot, Arc::clone(&definition), after.source));
         }
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
-        let row = Row {
-            definition,
-            source: after.source,
-            shadowed: after.shadowed,
-            ..Row::clone(row)
-        };
-        self.place(row);
+        let packed = self.packed(&definition);
+        let what = packed
+            .as_deref()
+            .map_or(What::Whole(&definition), What::Packed);
+        let origin = (after.source, after.shadowed);
+        self.place(self.row(slot).with_definition(what, origin));
         self.count_share(slot);
         if is_shared_owner {
             self.own_again(slot);
@@ -444,14 +425,10 @@ impl Node {
             .take()
             .expect("a live slot has a row");
         if self.hot[slot.index()].role != Role::None {
-            self.leave_beat(slot, &row.definition);
+            self.leave_beat(slot, &row.definition());
         }
-        let ticket = self.hot[slot.index()].ticket;
-        self.hot[slot.index()] = Hot {
-            ticket,
-            ..Hot::default()
-        };
-        self.counts.remove(row.status.state);
+        self.hot.cool(slot);
+        self.counts.remove(row.state());
         self.staging.open.changes.push((slot, None));
         if is_defined {
             self.outputs.push_back(Output::Undefine(slot));
@@ -466,14 +443,36 @@ impl Node {
             let gone = ownership::Input::Undefined(slot);
             joined.cluster.own_target(now, gone);
         } else {
-            let key = Key::Status(Arc::clone(&row.definition.name));
+            let key = Key::Status(row.title());
             self.staging.open.writes.push(Write::Remove(key));
         }
+    }
+
+    /// A target is checked from now on: it has a hot part.
+    pub(super) fn warm(&mut self, slot: Slot, definition: &Definition, counters: Counters) {
+        let hot = Hot {
+            counters,
+            interval: definition.interval,
+            rule: definition.rule,
+            is_live: true,
+            ..Hot::default()
+        };
+        self.hot.warm(slot, hot);
+    }
+
+    /// Whether there is a target in a slot.
+    pub(super) fn is_live(&self, slot: Slot) -> bool {
+        self.rows.get(slot.index()).is_some_and(Option::is_some)
     }
 
     /// Whether the shell was told what this slot means.
     fn is_defined(&self, slot: Slot) -> bool {
         self.hot[slot.index()].role != Role::None || self.is_probed_for_others(slot)
+    }
+
+    /// A definition as bytes, on a node among others: most of them it does not check itself.
+    fn packed(&self, definition: &Definition) -> Option<Vec<u8>> {
+        self.joined.as_ref().map(|_| definition::encode(definition))
     }
 
     pub(super) fn place(&mut self, row: Row) {
@@ -490,7 +489,7 @@ impl Node {
         let row = self.rows[slot.index()]
             .as_ref()
             .expect("a live slot has a row");
-        match (row.definition.paused, row.status.state) {
+        match (row.is_paused(), row.state()) {
             (true, State::Up | State::Down | State::Unknown) => {
                 self.change(slot, State::Paused, Reason::None, None)
             }

@@ -145,7 +145,7 @@ impl World {
             .view()
             .get(name)
             .expect("the target is there")
-            .status
+            .status()
             .state
     }
 
@@ -228,13 +228,13 @@ fn a_restart_keeps_since_numbers_counters_and_targets_made_through_the_api() {
         world.run_for(SECOND / 10);
     }
     world.run_for(2 * SECOND);
-    let before = world.node.view().get("web").unwrap().status.clone();
+    let before = world.node.view().get("web").unwrap().status();
     assert_eq!(before.state, State::Down, "one pass towards rise 2");
 
     let mut again = World::new(Config::default(), world.disk);
     assert!(again.node.view().get("api-made").is_some());
     again.load(&[web]);
-    assert_eq!(again.node.view().get("web").unwrap().status, before);
+    assert_eq!(again.node.view().get("web").unwrap().status(), before);
     again.run_for(2 * SECOND);
     assert!(
         again.heard.contains(&"web 2 down>up".into()),
@@ -259,7 +259,7 @@ fn no_sequence_number_is_used_twice_over_restarts() {
                 .view()
                 .get("web")
                 .unwrap()
-                .status
+                .status()
                 .recent
                 .iter()
                 .map(|t| t.seq),
@@ -347,13 +347,13 @@ fn the_file_shadows_the_api_and_gives_the_name_back() {
     world.load(&[definition("web")]);
     let row = world.node.view().get("web").unwrap();
     assert_eq!(
-        (row.source, row.shadowed, row.definition.interval),
+        (row.source, row.shadowed, row.definition().interval),
         (Source::File, true, 10 * SECOND)
     );
     world.load(&[]);
     let row = world.node.view().get("web").unwrap();
     assert_eq!(
-        (row.source, row.shadowed, row.definition.interval),
+        (row.source, row.shadowed, row.definition().interval),
         (Source::Api, false, SECOND)
     );
 }
@@ -668,11 +668,11 @@ fn a_definition_that_the_file_shadows_does_not_touch_the_status_at_a_restart() {
     });
     world.give(Input::Put(Request(1), shadowed));
     world.run_for(3 * SECOND);
-    let before = world.node.view().get("web").unwrap().status.clone();
+    let before = world.node.view().get("web").unwrap().status();
     let mut again = World::new(Config::default(), world.disk);
     again.load(&[every_second("web")]);
     again.run_for(3 * SECOND);
-    assert_eq!(again.node.view().get("web").unwrap().status, before);
+    assert_eq!(again.node.view().get("web").unwrap().status(), before);
     assert_eq!(again.heard, [""; 0]);
 }
 

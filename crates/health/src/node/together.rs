@@ -302,7 +302,7 @@ impl World {
 
     fn state(&self, at: usize, name: &str) -> (State, u32) {
         let row = self.node(at).view().get(name).expect("it is defined");
-        (row.status.state, row.status.transition)
+        (row.status().state, row.status().transition)
     }
 
     fn owner(&self, at: usize, name: &str) -> String {
@@ -395,7 +395,7 @@ fn down_is_written_when_others_see_it_too_and_everybody_hears_it_once() {
             .filter(|e| e.starts_with("t1 "));
         assert_eq!(events.collect::<Vec<_>>(), ["t1 1 up", "t1 2 down"]);
         let row = world.node(at).view().get("t1").unwrap();
-        let votes = row.votes.as_ref().expect("others were asked");
+        let votes = row.votes().expect("others were asked");
         assert!(votes.votes.len() == 3 && !votes.contested);
     }
     world.everybody_sees("t1", Finding::Passed);
@@ -414,7 +414,7 @@ fn an_owner_that_alone_sees_it_fail_is_outvoted_and_gives_it_to_the_next() {
     world.run(5);
     assert_eq!(world.state(0, "t2"), (State::Up, 1));
     let row = world.node(1).view().get("t2").unwrap();
-    assert!(row.votes.as_ref().is_some_and(|votes| votes.contested));
+    assert!(row.votes().is_some_and(|votes| votes.contested));
     world.run(15);
     assert_ne!(world.owner_host("t2"), owner);
     assert_eq!(world.state(1, "t2"), (State::Up, 1));
@@ -436,7 +436,7 @@ fn who_is_cut_off_writes_unconfirmed_and_the_others_go_on() {
     world.run(20);
     assert_eq!(world.state(0, &name).0, State::Unknown);
     let row = world.node(0).view().get(&name).unwrap();
-    assert_eq!(row.status.reason, Reason::Unconfirmed);
+    assert_eq!(row.status().reason, Reason::Unconfirmed);
     assert_eq!(world.state(1, &name), (State::Up, 1));
     assert_ne!(world.owner(1, &name), "n0");
     world.cut.clear();
@@ -610,7 +610,7 @@ fn silent_targets_are_refused_in_a_phase_that_names_it() {
     world.everybody_sees("t0", silent);
     world.run(8);
     let row = world.node(0).view().get("t0").unwrap();
-    assert_eq!(row.status.reason, Reason::Timeout(Phase::Connect));
+    assert_eq!(row.status().reason, Reason::Timeout(Phase::Connect));
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Judge<'_> {
         let now = world.now();
         let node = world.node(host).expect("it was asked");
         let view = node.node().view();
-        let label = |name: &str| view.get(name).map(|row| label_of(&row.definition));
+        let label = |name: &str| view.get(name).map(|row| label_of(&row.definition()));
         let (request, name, is_put) = match call {
             Call::Put(request, definition) => (request.0, &definition.name, true),
             Call::Delete(request, name) => (request.0, name, false),
@@ -88,7 +88,7 @@ impl Judge<'_> {
                 return breach(Some(host), "is not there".to_owned());
             };
             let rows = node.node().view().rows(None);
-            names.extend(rows.map(|row| Arc::clone(&row.definition.name)));
+            names.extend(rows.map(|row| row.title()));
         }
         for name in &names {
             let all: Vec<Option<Shown>> = shown(world, name);
@@ -187,7 +187,8 @@ impl Judge<'_> {
             let Some(row) = node.node().view().get(name) else {
                 continue;
             };
-            let told = row.status.recent.iter().map(|t| (t.to, t.reason));
+            let status = row.status();
+            let told = status.recent.iter().map(|t| (t.to, t.reason));
             let mut told: Vec<State> = told
                 .filter(|(to, why)| *to != State::Unknown || *why != Reason::Unconfirmed)
                 .map(|(to, _)| to)
@@ -243,8 +244,12 @@ impl Judge<'_> {
 fn shown(world: &World<Process>, name: &str) -> Vec<Option<Shown>> {
     let show = |(_, node): (Host, &Process)| {
         let row = node.node().view().get(name)?;
-        let status = &row.status;
-        Some((status.state, status.transition, Arc::clone(&row.definition)))
+        let status = &row.status();
+        Some((
+            status.state,
+            status.transition,
+            Arc::clone(&row.definition()),
+        ))
     };
     world.nodes().map(show).collect()
 }

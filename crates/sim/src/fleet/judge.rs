@@ -124,7 +124,7 @@ impl Judge<'_> {
         shown: Option<&Row>,
     ) -> Result<(), Breach> {
         let name = &definition.name;
-        let is_young = shown.is_none_or(|row| row.status.transition == 0);
+        let is_young = shown.is_none_or(|row| row.transition() == 0);
         let own = self.ledger.own.entry((host, Arc::clone(name)));
         let own = own.or_insert((None, now));
         let is_new = is_young || own.1 + NEW > now;
@@ -252,9 +252,9 @@ impl Judge<'_> {
             return Ok(());
         }
         let row = view.get(&event.target);
-        let row = row.filter(|row| row.status.transition == transition.number);
-        let votes = row.and_then(|row| row.votes.as_ref());
-        let owner = votes.and_then(|votes| votes.votes.first());
+        let row = row.filter(|row| row.transition() == transition.number);
+        let votes = row.and_then(|row| row.votes());
+        let owner = votes.as_ref().and_then(|votes| votes.votes.first());
         let by = owner
             .and_then(|vote| self.host_of(&vote.node))
             .unwrap_or(host);
@@ -292,7 +292,7 @@ impl Judge<'_> {
 
     /// Somebody has written down.
     fn alarm(&self, written: &Written, row: &Row) -> Result<(), Breach> {
-        let definition = &row.definition;
+        let definition = &row.definition();
         let name = &definition.name;
         let patience = definition.timeout + Duration::from_secs(2);
         let streak = definition.interval * u32::from(definition.rule.fall + 1);
@@ -303,7 +303,7 @@ impl Judge<'_> {
             .0
             .saturating_sub(micros(patience + streak + stalled));
         let (from, at) = (Time(from), written.at + Duration::from_millis(100));
-        let asked: Vec<Option<Host>> = match &row.votes {
+        let asked: Vec<Option<Host>> = match &row.votes() {
             Some(votes) => {
                 let votes = votes.votes.iter();
                 votes.map(|vote| self.host_of(&vote.node)).collect()
@@ -374,8 +374,8 @@ impl Judge<'_> {
             self.ledger.ran_last[host.index()] = now;
             let node = world.node(host).expect("it runs");
             for row in node.node().view().rows(None) {
-                self.ledger.shown(now, &row.definition);
-                *all.entry(Arc::clone(&row.definition.name)).or_default() += 1;
+                self.ledger.shown(now, &row.definition());
+                *all.entry(row.title()).or_default() += 1;
             }
         }
         self.ledger.targets.retain(|name, _| all.contains_key(name));
@@ -496,7 +496,7 @@ impl Judge<'_> {
                 let Some(row) = view.get(name) else {
                     continue;
                 };
-                let shown = row.status.state;
+                let shown = row.state();
                 // An owner that hears no majority can confirm nothing, and all show what it says.
                 let owner = view
                     .owners(row.slot)
@@ -561,7 +561,7 @@ impl Judge<'_> {
         }
         self.ledger.viewed.insert(host, now);
         let view = world.node(host).expect("it spoke").node().view();
-        let is_checked = |row: &&Row| row.status.state != State::Paused;
+        let is_checked = |row: &&Arc<Row>| row.state() != State::Paused;
         for row in view.rows(None).filter(is_checked) {
             self.age(world, host, view, row)?;
         }
@@ -593,7 +593,7 @@ impl Judge<'_> {
         let claimed = Time(checked.0.saturating_sub(micros(slack)));
         let name = row.name();
         let passed = self.ledger.passed.get(name);
-        if row.status.state == State::Up && passed.is_none_or(|at| *at < claimed) {
+        if row.state() == State::Up && passed.is_none_or(|at| *at < claimed) {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
@@ -603,10 +603,10 @@ impl Judge<'_> {
             .and_then(|name| self.host_of(name));
         let written = self.ledger.written.get(name);
         // A target that was deleted and made anew counts from the beginning again.
-        let anew = self.world_time_of(row.status.since);
+        let anew = self.world_time_of(row.status().since);
         let missed = written.into_iter().flatten().find(|written| {
             Some(written.by) == owner
-                && written.number > row.status.transition
+                && written.number > row.transition()
                 && !self.wiped.contains(&written.by)
                 && written.at < claimed
                 && written.at + Duration::from_millis(100) > anew

@@ -163,7 +163,7 @@ fn is_not_older(world: &World<Process>, reader: &Waiting, ledger: &Ledger) -> Re
     let Read { put, host, .. } = reader.read;
     let op = &ledger.ops[&put.0];
     let view = world.node(host).expect("it runs").node().view();
-    let shown = view.get(&op.name).map(|row| label_of(&row.definition));
+    let shown = view.get(&op.name).map(|row| label_of(&row.definition()));
     let breach = |how: String| Err((Promise::ReadYourWrites, how));
     let token = reader.token;
     match shown {

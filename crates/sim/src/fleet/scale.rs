@@ -133,13 +133,13 @@ impl Crowd {
     #[must_use]
     pub fn new(size: Size, share: bool) -> Self {
         let plan = Plan::calm(size.seed, size.nodes, Duration::from_hours(24));
-        let file = file_of(size);
+        let file = share.then(|| file_of(size));
         let mut world = World::new(plan, move |boot| {
             let setup = Setup {
                 contacts: CONTACTS,
                 first: 0,
                 keeps_time: false,
-                file: if share { file.clone() } else { file_of(size) },
+                file: file.clone().unwrap_or_else(|| file_of(size)),
                 mutation: None,
                 skew_ms: 0,
             };
@@ -254,11 +254,10 @@ impl Crowd {
             let mut sum = base::hash64(&[]);
             let mut known = 0;
             for row in view.rows(None) {
-                let status = &row.status;
-                known += u32::from(status.transition > 0);
+                known += u32::from(row.transition() > 0);
                 let fresh = view.freshness(row, here);
                 look.stale += u64::from(fresh.is_none_or(|fresh| fresh.is_stale));
-                let line = u64::from(status.transition) << 8 | status.state as u64;
+                let line = u64::from(row.transition()) << 8 | row.state() as u64;
                 sum = base::hash64(&(sum ^ line).to_le_bytes());
             }
             look.complete += u32::from(known == self.size.targets);

@@ -123,7 +123,7 @@ impl World {
         self.not_starved(&watch);
         let Some(process) = &self.process else { return };
         let row = process.subject.view().get(name);
-        let shown = row.map(|row| row.status.state);
+        let shown = row.map(|row| row.state());
         self.ledger
             .claim(Promise::NoMissedOutage, shown == Some(state), || {
                 format!(

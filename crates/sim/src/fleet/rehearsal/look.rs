@@ -87,10 +87,10 @@ impl Stage<'_> {
             shown.fill(None);
             for row in node.node().view().rows(None) {
                 let target = index_of(row.name());
-                shown[target] = Some((row.status.state, row.status.transition));
+                shown[target] = Some((row.state(), row.transition()));
                 if !self.look.known[target] {
                     self.look.known[target] = true;
-                    ledger.shown(now, &row.definition);
+                    ledger.shown(now, &row.definition());
                 }
             }
         }

@@ -231,7 +231,9 @@ impl<'a> Stage<'a> {
         self.fates.started(now, host, target);
         let view = self.world.node(host).expect("it spoke").node().view();
         let shown = view.get(&definition.name);
-        let broken = self.judge.started(now, host, definition, shown);
+        let broken = self
+            .judge
+            .started(now, host, definition, shown.map(|row| &**row));
         if let Err((promise, how)) = broken
             && !self.is_new(now, &definition.name)
         {
@@ -280,7 +282,7 @@ impl<'a> Stage<'a> {
             }
         }
         let last = rows.last().filter(|_| rows.len() == AGES);
-        let after = last.map(|row| Arc::clone(&row.definition.name));
+        let after = last.map(|row| row.title());
         self.ages[host.index()] = (now + AGES_EVERY, after);
     }
 
@@ -315,7 +317,7 @@ impl<'a> Stage<'a> {
             let is_minority = self.judge.is_in_minority(&self.world, host);
             self.judge.allowed(self.world.now(), is_minority, state)
         };
-        if allowed.contains(&row.status.state) {
+        if allowed.contains(&row.status().state) {
             return true;
         }
         let local = self.world.local_time(host);
