@@ -1,7 +1,7 @@
 //! What an owner knows of a target, asked for by readers on any node.
 //!
 //! Recent outcomes are not in the node: [`Output::Inquired`] asks whoever probes for them, on the
-//! owner, and [`Input::Tell`] brings them. A question to another node waits half a second, is asked
+//! owner, and [`crate::Input::Tell`] brings them. A question to another node waits half a second, is asked
 //! again meanwhile, and so many wait at most; what was asked by others leaves nothing behind here.
 //! What is told has no part in any decision.
 

@@ -125,14 +125,15 @@ pub struct Forecast {
     pub outages: u32,
     /// Outages far from any kill or partition: from the begin until every node showed them.
     pub shown: Spread,
-    /// The other outages.
+    /// The other outages: from the begin, or from the last kill, return, begin or end of a partition
+    /// after it.
     pub shown_late: Spread,
     /// Outages that ended before every node showed them; without a broken promise only where
     /// faults excuse it.
     pub unseen: usize,
     /// From an outage's end until every node showed that, far from any kill or partition.
     pub recovered: Spread,
-    /// The others.
+    /// The others, counted like [`Self::shown_late`].
     pub recovered_late: Spread,
     /// How often down was written.
     pub downs: u64,

@@ -133,13 +133,20 @@ impl Outages {
     }
 
     /// Closes what every host in `running` has shown; `is_far` says of a span whether no kill,
-    /// return or partition was near.
+    /// return or partition was near. What is near counts from the last of these, `fault`: that is
+    /// what is promised.
     pub(super) fn close(
         &mut self,
         now: Time,
         running: &[bool],
+        fault: Time,
         is_far: impl Fn(Time, Time) -> bool,
     ) {
+        let span = |from: Time| {
+            let kind = usize::from(!is_far(from, now));
+            let from = if kind == 0 { from } else { from.max(fault) };
+            (kind, now.since(from))
+        };
         for &place in &self.open {
             let outage = &mut self.all[place];
             let mut hosts = running.iter().zip(&outage.hosts);
@@ -148,13 +155,13 @@ impl Outages {
             }
             match outage.stage {
                 Stage::Failing => {
-                    let kind = usize::from(!is_far(outage.from, now));
-                    self.shown[kind].push(now.since(outage.from));
+                    let (kind, span) = span(outage.from);
+                    self.shown[kind].push(span);
                     outage.stage = Stage::Shown;
                 }
                 Stage::Recovering => {
-                    let kind = usize::from(!is_far(outage.until, now));
-                    self.recovered[kind].push(now.since(outage.until));
+                    let (kind, span) = span(outage.until);
+                    self.recovered[kind].push(span);
                     outage.stage = Stage::Over;
                 }
                 Stage::Well | Stage::Shown | Stage::Over => {}
@@ -206,10 +213,10 @@ mod tests {
         outages.advance(at(10));
         assert_eq!(waited(&outages, 1), [State::Down]);
         outages.shows(0, 0);
-        outages.close(at(20), &[true, true], |_, _| true);
+        outages.close(at(20), &[true, true], at(0), |_, _| true);
         assert_eq!(outages.shown()[0].count, 0);
         outages.shows(1, 0);
-        outages.close(at(25), &[true, true], |_, _| true);
+        outages.close(at(25), &[true, true], at(0), |_, _| true);
         assert_eq!(outages.shown()[0].max, Duration::from_secs(15));
         assert_eq!(waited(&outages, 0), []);
     }
@@ -221,10 +228,20 @@ mod tests {
         outages.shows(0, 0);
         outages.shows(1, 0);
         outages.forgets(1);
-        outages.close(at(20), &[true, true], |_, _| false);
+        outages.close(at(20), &[true, true], at(0), |_, _| false);
         assert_eq!(outages.shown()[1].count, 0);
-        outages.close(at(22), &[true, false], |_, _| false);
+        outages.close(at(22), &[true, false], at(0), |_, _| false);
         assert_eq!(outages.shown()[1].max, Duration::from_secs(12));
+    }
+
+    #[test]
+    fn what_is_near_a_fault_counts_from_the_last_fault() {
+        let mut outages = outages();
+        outages.advance(at(10));
+        outages.shows(0, 0);
+        outages.shows(1, 0);
+        outages.close(at(30), &[true, true], at(25), |_, _| false);
+        assert_eq!(outages.shown()[1].max, Duration::from_secs(5));
     }
 
     #[test]
@@ -234,9 +251,9 @@ mod tests {
         outages.advance(at(40));
         assert_eq!(outages.unseen, 1);
         assert_eq!(waited(&outages, 0), [State::Up]);
-        outages.close(at(41), &[false, false], |_, _| true);
+        outages.close(at(41), &[false, false], at(0), |_, _| true);
         outages.shows(0, 0);
-        outages.close(at(42), &[true, false], |_, _| true);
+        outages.close(at(42), &[true, false], at(0), |_, _| true);
         assert_eq!(outages.recovered()[0].max, Duration::from_secs(2));
     }
 

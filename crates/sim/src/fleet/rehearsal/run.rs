@@ -299,9 +299,11 @@ impl<'a> Stage<'a> {
         }
         let trouble = &self.judge.trouble;
         let detection = self.judge.detection(now);
-        self.outages.close(now, &self.running, |from, until| {
-            trouble.is_quiet(from - detection, until) && !trouble.has_cuts(from)
-        });
+        let fault = trouble.quiet_since(now);
+        self.outages
+            .close(now, &self.running, fault, |from, until| {
+                trouble.is_quiet(from - detection, until) && !trouble.has_cuts(from)
+            });
     }
 
     /// Whether a host shows a target as one that is in this state for everybody may be shown.
