@@ -6,6 +6,8 @@
 //! schedule, so that checks start in small groups.
 //! Does not know how a probe is made or why a check is due.
 
+mod measure;
+mod reload;
 mod shortage;
 
 use std::collections::BTreeMap;
@@ -24,13 +26,13 @@ use health::{
 };
 use tokio::sync::oneshot;
 
+pub(crate) use self::reload::Fixed;
 pub(crate) use self::shortage::Room;
 use self::shortage::Shortage;
-use crate::cluster::{Address, Arrival, Keyring, Reason, Transport};
-use crate::config::{self, Config, Fault};
+use crate::cluster::{Arrival, Transport};
+use crate::config::{Config, Fault};
 use crate::disk::Disk;
-use crate::front::{Ask, Asks, Front, Settings, Told};
-use crate::meters::IGNORED;
+use crate::front::{Ask, Asks, Front, Told};
 use crate::probe::{self, Finished, Guard, Job, Prepared, Shared, Trust, Workers};
 use crate::story;
 
@@ -169,35 +171,6 @@ pub(crate) struct Parts {
     pub(crate) room: Room,
 }
 
-/// Settings of the cluster that hold until the process ends; `None` where the command line says
-/// it, whatever the file does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fixed {
-    /// Where the cluster port listens, if it does.
-    pub(crate) listen: Option<Option<SocketAddr>>,
-    /// Where others may be.
-    pub(crate) join: Option<Vec<Address>>,
-    /// The label.
-    pub(crate) label: Box<str>,
-}
-
-impl Fixed {
-    /// The keys of the file that now say something else.
-    fn changed(&self, file: &config::Cluster) -> Vec<&'static str> {
-        let listen = self.listen.is_some_and(|listen| listen != file.listen);
-        let join = self.join.as_ref().is_some_and(|join| *join != file.join);
-        let label = self.label != file.label;
-        let keys = [
-            (listen, "cluster.listen"),
-            (join, "cluster.join"),
-            (label, "cluster.label"),
-        ];
-        keys.into_iter()
-            .filter_map(|(is_changed, key)| is_changed.then_some(key))
-            .collect()
-    }
-}
-
 impl Driver {
     /// A driver that has given its node what the disk held and what the config says.
     #[must_use]
@@ -328,64 +301,6 @@ impl Driver {
         let wall = self.front.clock.wall();
         self.wall_at = self.front.clock.now() + WALL_CLOCK_EVERY;
         self.give(Input::WallClock(wall));
-    }
-
-    fn measure(&mut self) {
-        self.count_dropped();
-        let tally = self.node.tally();
-        self.shortage.look(self.front.clock.now(), &tally);
-        let meters = &self.front.meters;
-        meters.skipped.set(tally.skipped);
-        meters.queue_in_flight.set(u64::from(tally.in_flight));
-        meters.queue_waiting.set(tally.waiting as u64);
-        meters.queue_disk.set(self.last_batch.0 - self.synced.0);
-        if let Some(transport) = &self.cluster {
-            let backlog = transport.backlog();
-            meters.queue_streams_in.set(backlog.incoming as u64);
-            meters.queue_streams_out.set(backlog.outgoing as u64);
-        }
-        self.count_ignored();
-        let disk = self.disk.state();
-        meters.store_records.set(disk.records.get());
-        meters
-            .store_failing
-            .set(u64::from(disk.is_failing.load(Relaxed)));
-    }
-
-    /// What the node could not read is counted with what the transport dropped.
-    fn count_dropped(&mut self) {
-        let dropped = self.node.dropped();
-        let before = std::mem::replace(&mut self.dropped, dropped);
-        let lane = self.front.meters.traffic.of(Way::Datagram);
-        lane.dropped(Reason::Version)
-            .add(dropped.too_new - before.too_new);
-        lane.dropped(Reason::Malformed)
-            .add(dropped.malformed - before.malformed);
-    }
-
-    fn count_ignored(&self) {
-        let dropped = self.node.dropped();
-        let counts = [
-            dropped.too_new,
-            dropped.malformed,
-            dropped.from_myself,
-            dropped.marks,
-            dropped.members,
-            dropped.names,
-            dropped.inquiries,
-            dropped.accounts,
-            dropped.origins,
-        ];
-        let reasons = IGNORED.into_iter().zip(&self.front.meters.ignored);
-        for ((reason, meter), count) in reasons.zip(counts) {
-            if meter.get() == 0 && count > 0 {
-                tracing::warn!(
-                    reason,
-                    "something that a member said was not taken; counted, and not said again"
-                );
-            }
-            meter.set(count);
-        }
     }
 
     /// Takes one message; `true` when it is the last.
@@ -677,174 +592,6 @@ impl Driver {
         }
     }
 
-    /// Reads the config file on a thread of its own: a large one takes long, checks do not wait.
-    fn reload(&mut self) {
-        if std::mem::replace(&mut self.is_reloading, true) {
-            self.read_again = true;
-            return;
-        }
-        let Some(path) = self.config_path.clone() else {
-            let config = Config {
-                targets: self.own.clone(),
-                ..Config::default()
-            };
-            self.reloaded(Ok(Box::new(config)));
-            return;
-        };
-        let queue = self.queue.clone();
-        let reader = std::thread::Builder::new().name("reload".into());
-        let read = move || {
-            // Whatever happens in here, the driver must hear that the reading is over.
-            let loaded = std::panic::catch_unwind(|| config::load(&path));
-            let loaded = loaded.unwrap_or_else(|_| Err(vec![blame(&path, READER_PANICKED)]));
-            drop(queue.send(Message::Reloaded(loaded.map(Box::new))));
-        };
-        if let Err(error) = reader.spawn(read) {
-            tracing::error!(%error, "can't start a thread to reload the config");
-            self.is_reloading = false;
-        }
-    }
-
-    fn reloaded(&mut self, outcome: Result<Box<Config>, Vec<Fault>>) {
-        if std::mem::take(&mut self.read_again) {
-            self.is_reloading = false;
-            self.reload();
-            return;
-        }
-        match self.unless_emptied(outcome) {
-            Ok(config) => {
-                self.name_what_needs_a_restart(&config);
-                let Config {
-                    api,
-                    cluster,
-                    metrics_per_target,
-                    targets,
-                    ..
-                } = *config;
-                self.rekey(cluster.keyring);
-                let settings = Settings {
-                    token: api.token,
-                    allow_targets: api.allow_targets,
-                    metrics_per_target,
-                };
-                if self.config_path.is_some() {
-                    self.front.settings.store(Arc::new(settings));
-                    self.guard = guard(&self.front);
-                }
-                self.refresh_outside();
-                self.give(Input::Load(Source::File, targets));
-            }
-            Err(faults) => {
-                self.is_reloading = false;
-                self.front.meters.reload_ok.set(0);
-                for fault in &faults {
-                    tracing::error!("{fault}");
-                }
-                tracing::error!(
-                    faults = faults.len(),
-                    "the config was not reloaded; the old one stays in force"
-                );
-                for reply in self.reloading.drain(..) {
-                    let _ = reply.send(Err(faults.clone()));
-                }
-            }
-        }
-    }
-
-    /// A file that says nothing at all takes nothing away: it is being written, or was lost.
-    fn unless_emptied(
-        &self,
-        outcome: Result<Box<Config>, Vec<Fault>>,
-    ) -> Result<Box<Config>, Vec<Fault>> {
-        let mut defined = self.definitions.iter().flatten();
-        let has_some = defined.any(|(_, source)| *source == Source::File);
-        match (&self.config_path, outcome) {
-            (Some(path), Ok(config)) if config.is_blank && has_some => {
-                Err(vec![blame(path, EMPTIED)])
-            }
-            (_, outcome) => outcome,
-        }
-    }
-
-    /// Says which changes of the file this process can't take in.
-    fn name_what_needs_a_restart(&self, config: &Config) {
-        let identity = &self.front.identity;
-        let node = &config.node;
-        if self.config_path.is_some()
-            && (node.zone != identity.zone || node.weight != identity.weight)
-        {
-            tracing::warn!("node.zone and node.weight take effect after a restart");
-        }
-        if self.config_path.is_some() && node.name != identity.name {
-            tracing::warn!(
-                now = &*identity.name,
-                file = &*node.name,
-                "node.name takes effect after a restart"
-            );
-        }
-        if self.config_path.is_some() && config.api.listen != identity.address {
-            tracing::warn!(now = %identity.address, file = %config.api.listen, "api.listen takes effect after a restart");
-        }
-        let changed = self.fixed.changed(&config.cluster);
-        if self.config_path.is_some() && !changed.is_empty() {
-            tracing::warn!(
-                keys = changed.join(", "),
-                "these take effect after a restart"
-            );
-        }
-    }
-
-    /// Takes the cluster's keys as the file names them now.
-    fn rekey(&self, keyring: Keyring) {
-        let Some(transport) = self.cluster.as_ref().filter(|_| self.config_path.is_some()) else {
-            return;
-        };
-        if let Err(error) = transport.rekey(keyring) {
-            tracing::warn!(%error, "the cluster's keys stay as they were");
-        }
-    }
-
-    /// Prepares anew what depends on files, the environment or `api.allow_targets`: a secret may
-    /// have been rotated, a range opened or closed.
-    fn refresh_outside(&mut self) {
-        for at in 0..self.definitions.len() {
-            if let Some((definition, source)) = self.definitions[at]
-                .clone()
-                .filter(|(d, source)| *source == Source::Api || probe::reads_outside(d))
-            {
-                self.prepared[at] = Some(self.prepare(&definition, source));
-            }
-        }
-    }
-
-    fn loaded(&mut self, diff: Diff) {
-        self.is_reloading = false;
-        let meters = &self.front.meters;
-        meters.reload_ok.set(1);
-        meters
-            .reloaded_at
-            .set(u64::try_from(self.front.clock.wall().0 / 1_000).unwrap_or(0));
-        for (what, names) in [
-            ("added", &diff.added),
-            ("changed", &diff.changed),
-            ("removed", &diff.removed),
-        ] {
-            for name in names.iter().take(100) {
-                tracing::debug!(%name, "{what}");
-            }
-        }
-        tracing::info!(
-            added = diff.added.len(),
-            changed = diff.changed.len(),
-            removed = diff.removed.len(),
-            unchanged = diff.unchanged,
-            "config loaded"
-        );
-        for reply in self.reloading.drain(..) {
-            let _ = reply.send(Ok(diff.clone()));
-        }
-    }
-
     /// Writes what still waits, for at most a second.
     fn wind_up(mut self, messages: &Receiver<Message>) {
         self.give(Input::Stop);
@@ -866,53 +613,8 @@ impl Driver {
     }
 }
 
-const READER_PANICKED: &str = "reading it panicked; please report this";
-const EMPTIED: &str =
-    "the file is empty; to take every target away on purpose, write `targets: []`";
-
-/// A fault of the whole file.
-fn blame(path: &std::path::Path, message: &str) -> Fault {
-    Fault {
-        file: path.display().to_string().into(),
-        line: 1,
-        column: 1,
-        message: message.to_owned(),
-    }
-}
-
 fn guard(front: &Front) -> Arc<Guard> {
     Arc::new(Guard {
         allow: front.settings.load().allow_targets.clone(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_of_the_cluster_that_changed_are_named_unless_the_command_line_says_them() {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let file = config::Cluster {
-            listen: Some(address("127.0.0.1:7718")),
-            label: "prod".into(),
-            ..config::Cluster::default()
-        };
-        let mut fixed = Fixed {
-            listen: Some(file.listen),
-            join: Some(file.join.clone()),
-            label: file.label.clone(),
-        };
-        assert!(fixed.changed(&file).is_empty());
-        let other = config::Cluster {
-            listen: None,
-            join: vec!["127.0.0.1:9".parse().unwrap()],
-            label: "test".into(),
-            ..file
-        };
-        let all = ["cluster.listen", "cluster.join", "cluster.label"];
-        assert_eq!(fixed.changed(&other), all);
-        (fixed.listen, fixed.join) = (None, None);
-        assert_eq!(fixed.changed(&other), ["cluster.label"]);
-    }
 }
