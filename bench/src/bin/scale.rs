@@ -221,7 +221,7 @@ fn run(size: Size) -> Result<()> {
         &format!("{name}: {out} outages, `down` on every node"),
         &format!("≤ {} s", bound.as_secs()),
         &format!(
-            "{:.1} s, {} of {} seen",
+            "{:.1} s, seen {} times (at least {} if each node saw each; the one that died saw some)",
             figures.seen_down.as_secs_f64(),
             figures.pairs_down,
             u64::from(out) * u64::from(size.nodes - 1)
