@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 
 use base::{Duration, NodeId, Origin, Time, Wall, Way};
 use health::{
-    ClusterConfig, Config, Definition, Finding, Findings, Input, Node, Output, Probed, Reason,
-    Request, Source,
+    ClusterConfig, Config, Definition, Finding, Input, Node, Output, Probed, Reason, Request,
+    Source,
 };
 
 use crate::corpus::{self, Piece};
