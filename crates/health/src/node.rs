@@ -329,7 +329,7 @@ impl Node {
         if self.outputs.is_empty() {
             self.flush_counters();
             self.seal();
-            if self.staging.is_ready() && (self.staging.is_awaited() || self.now >= self.view_at) {
+            if self.staging.is_ready() && (self.now >= self.view_at || self.staging.is_awaited()) {
                 self.staging.show(&mut self.outputs);
                 self.view_at = self.now + self.config.view_every;
             }

@@ -75,6 +75,8 @@ pub(crate) struct Staging {
     at_disk: VecDeque<(Batch, Version, Stage)>,
     /// Confirmed, and waiting for the next view.
     ready: Stage,
+    /// Whether there is anything in it: asked for after every input.
+    is_ready: bool,
     ready_version: Version,
     last_batch: Batch,
     view: Arc<View>,
@@ -88,6 +90,7 @@ impl Staging {
             open: Stage::default(),
             at_disk: VecDeque::new(),
             ready: Stage::default(),
+            is_ready: false,
             ready_version: Version::default(),
             last_batch: Batch(0),
             view: Arc::new(View::empty()),
@@ -147,11 +150,12 @@ impl Staging {
     fn pass(&mut self, version: Version, stage: Stage) {
         self.ready_version = version;
         self.ready.append(stage);
+        self.is_ready = !self.ready.is_empty();
     }
 
     /// Whether anything waits for the next view.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.is_ready
     }
 
     /// Whether somebody waits for the next view.
@@ -162,6 +166,7 @@ impl Staging {
     /// Makes what is ready visible.
     pub(crate) fn show(&mut self, outputs: &mut VecDeque<Output>) {
         let ready = std::mem::take(&mut self.ready);
+        self.is_ready = false;
         let is_other = !ready.changes.is_empty()
             || !ready.owners.is_empty()
             || ready.fleet.is_some()
