@@ -64,6 +64,9 @@ const ALONE_AFTER: Duration = Duration::from_secs(5);
 const SEEK_EVERY: Duration = Duration::from_secs(2);
 /// The same among more than a dozen members.
 const SEEK_SLOWLY: Duration = Duration::from_secs(30);
+/// A node among few that was silent for so long was cut off, perhaps: what others wrote meanwhile
+/// it may not have heard. One that lives tells its marks, and asks who lives, every second.
+const SILENCE: Duration = Duration::from_millis(2_500);
 /// Accusations that are remembered at most.
 const ACCUSATIONS_MAX: usize = 64;
 /// How long the store waits for a dead member before it forgets traces.
@@ -434,7 +437,11 @@ impl Cluster {
         }
         self.tongues.understood(from);
         self.quorum.hear(sender, now);
-        self.peers.hear(now, sender);
+        let silent = self.peers.hear(now, sender);
+        if silent > SILENCE && self.membership.living() <= DIRECT_MAX + 1 {
+            self.marks.doubt(sender);
+            self.marks.trust(now, sender);
+        }
         for section in sections {
             self.section(sender, from, way, section);
         }
@@ -466,7 +473,7 @@ impl Cluster {
                 self.store.handle(now, input);
             }
             Section::Ask(ask) => self.effects.push_back(Effect::Ask(sender, ask)),
-            Section::Word(word) => self.cases.word(now, sender, word.case, word.finding),
+            Section::Word(word) => self.cases.word(now, sender, word),
             Section::Call => self.say(sender, &Section::Here),
             Section::Here => {}
             Section::Streak(streak) => self.effects.push_back(Effect::Streak(streak)),
@@ -569,6 +576,15 @@ impl Cluster {
     /// The node of a name, if it lives.
     pub(crate) fn living(&self, name: &str) -> Option<NodeId> {
         self.peers.living(name)
+    }
+
+    /// Whether a member may be expected to answer: it is not suspected, and it was not asked in
+    /// this case with nothing whatever coming from it since.
+    pub(crate) fn may_answer(&self, id: NodeId, last: Option<&Case>) -> bool {
+        let member = self.membership.member(id);
+        let is_alive = member.is_some_and(|member| member.state == State::Alive);
+        let silent = last.filter(|case| matches!(case.voters.get(&id), Some(None)));
+        is_alive && silent.is_none_or(|case| self.peers.heard_from(id) > Some(case.opened))
     }
 
     /// When something last came from a node of this name, whether it lives or not.
@@ -910,7 +926,14 @@ impl Cluster {
             .map(|m| m.id)
             .collect();
         let unseen = self.peers.unseen(&self.membership);
-        self.quorum.count(self.me, known.into_iter().chain(unseen));
+        let is_alone = known.iter().all(|id| *id == self.me);
+        let unmet = if self.peers.has_met_nobody(is_alone) {
+            self.join.len()
+        } else {
+            0
+        };
+        self.quorum
+            .count(self.me, known.into_iter().chain(unseen), unmet);
         let (live, frontier) = self
             .peers
             .whom(self.me, self.now, &self.membership, FRONTIER);
@@ -929,7 +952,7 @@ impl Cluster {
             return;
         }
         self.call_at = self.now + CALL_EVERY;
-        if self.quorum.is_met(since) {
+        if self.quorum.is_met(since, 0) {
             return;
         }
         let silent: Vec<NodeId> = self.quorum.silent(since).collect();

@@ -184,8 +184,13 @@ impl Node {
     }
 
     fn say_word(&mut self, to: NodeId, case: u64, finding: Finding) {
-        let word = Section::Word(Word { case, finding });
         let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let members = joined.cluster.quorum.members();
+        let word = Section::Word(Word {
+            case,
+            finding,
+            members: u16::try_from(members).expect("fifty stand for all"),
+        });
         joined.cluster.say(to, &word);
     }
 

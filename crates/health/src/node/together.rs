@@ -6,10 +6,10 @@
 mod asked;
 mod forgotten;
 mod mass;
-
 mod missed;
 mod opinions;
 mod revisions;
+mod unheard;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,8 +61,9 @@ struct World {
     /// What each host sees of a target; others see it pass.
     seen: BTreeMap<(usize, Arc<str>), Finding>,
     probes: Vec<(Time, usize, Arc<str>)>,
-    /// How long a probe takes.
+    /// How long a probe takes, and a write to a host's disk.
     probe_ms: u64,
+    disk_ms: BTreeMap<usize, u64>,
     file: Vec<Arc<Definition>>,
     /// Who said something to whom in which wire version.
     spoken: Vec<(usize, usize, u8)>,
@@ -99,6 +100,7 @@ impl World {
             seen: BTreeMap::new(),
             probes: Vec::new(),
             probe_ms: 2,
+            disk_ms: BTreeMap::new(),
             spoken: Vec::new(),
             file,
         };
@@ -201,7 +203,8 @@ impl World {
                         Write::Remove(key) => drop(host.disk.remove(&key)),
                     }
                 }
-                self.push(3 * MS, at, Event::Persisted(batch));
+                let takes = self.disk_ms.get(&at).copied().unwrap_or(3);
+                self.push(takes * MS, at, Event::Persisted(batch));
             }
             Output::Define(slot, definition, _) => {
                 host.names.insert(slot, Arc::clone(&definition.name));
