@@ -201,6 +201,14 @@ pub enum Notice {
         /// Who said what.
         votes: Vec<Vote>,
     },
+    /// Nothing that this node checks answers here, and others see it answer: it gives its targets
+    /// away for so long at least.
+    Blind {
+        /// How long.
+        span: Duration,
+    },
+    /// It sees again, and takes targets.
+    Sees,
     /// Owners that did not know of each other had written statuses side by side; now there is one.
     Collapsed {
         /// The target.
@@ -292,6 +300,10 @@ pub(crate) struct Cluster {
     began: Option<Time>,
     is_ready: bool,
     is_draining: bool,
+    /// It reaches nothing, which others do: they have its targets meanwhile.
+    is_blind: bool,
+    /// Since when others must be heard for something else than a case.
+    pub(crate) wanted: Option<Time>,
     has_company: bool,
     /// Where others may be; asked from the first tick on, when time begins.
     join: Vec<SocketAddr>,
@@ -348,6 +360,8 @@ impl Cluster {
             began: None,
             is_ready: false,
             is_draining: false,
+            is_blind: false,
+            wanted: None,
             has_company,
             join,
             beat_at: Time::ZERO,
@@ -705,6 +719,21 @@ impl Cluster {
         self.drain();
     }
 
+    /// Gives all targets away until it sees again.
+    pub(crate) fn blind(&mut self, now: Time, is_blind: bool) {
+        self.now = now;
+        self.is_blind = is_blind;
+        self.describe();
+        self.drain();
+    }
+
+    /// Whether somebody else would take its targets.
+    pub(crate) fn has_heirs(&self) -> bool {
+        let usable = |m: &ownership::Member| m.standing == ownership::Standing::Usable;
+        let mut members = self.ownership.members();
+        members.any(|member| usable(member) && member.name != self.name)
+    }
+
     /// Says farewell.
     pub(crate) fn leave(&mut self, now: Time) {
         self.now = now;
@@ -744,7 +773,7 @@ impl Cluster {
 
     fn describe(&mut self) {
         let mut meta = self.membership.me().meta.clone();
-        meta.standing = if self.is_ready && !self.is_draining {
+        meta.standing = if self.is_ready && !self.is_draining && !self.is_blind {
             Standing::Usable
         } else {
             Standing::Draining
@@ -945,7 +974,7 @@ impl Cluster {
 
     /// Members whose word is needed and that are silent are asked whether they are there.
     fn call_the_silent(&mut self) {
-        let Some(since) = self.cases.oldest_needed() else {
+        let Some(since) = self.cases.oldest_needed().max(self.wanted) else {
             return;
         };
         if self.now < self.call_at {

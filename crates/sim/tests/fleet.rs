@@ -102,6 +102,7 @@ fn every_promise_holds_on_courses_made_by_hand() {
         provoked::handovers,
         provoked::deaf_owners,
         provoked::redefined,
+        provoked::blind_nodes,
     ];
     for (at, course) in made.iter().enumerate() {
         for seed in 0..seeds() / 4 {

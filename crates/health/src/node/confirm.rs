@@ -115,7 +115,7 @@ impl Node {
         }
     }
 
-    fn must_ask(&self, slot: Slot) -> bool {
+    pub(super) fn must_ask(&self, slot: Slot) -> bool {
         let joined = self.joined.as_ref().expect("only a joined node comes here");
         self.row(slot).definition().confirm > 0
             && joined.cluster.others() > 0
@@ -235,6 +235,7 @@ impl Node {
             Ruling::Unconfirmed if agrees => Ruling::Down,
             other => other,
         };
+        self.testify(slot, ruling);
         let votes = self.votes_of(case, ruling == Ruling::Outvoted);
         let (reason, detail) = (case.reason, case.detail.clone());
         self.tell_people(Notice::Ruled {

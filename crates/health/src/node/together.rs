@@ -4,6 +4,7 @@
 //! `together/forgotten.rs` what becomes of the writes of who is forgotten. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod asked;
+mod blind;
 mod forgotten;
 mod mass;
 mod missed;
@@ -43,6 +44,8 @@ struct Host {
     replies: Vec<(Request, Answer)>,
     past: Vec<(Origin, Vec<crate::input::Event>)>,
     told: Vec<(Time, Request, Result<Account, Missing>)>,
+    /// Its targets are elsewhere, so that an uplink lies between.
+    is_remote: bool,
     /// Says nothing of what it found, as an agent never would.
     is_mute: bool,
     notices: Vec<crate::cluster::Notice>,
@@ -114,6 +117,7 @@ impl World {
                 past: Vec::new(),
                 told: Vec::new(),
                 is_mute: false,
+                is_remote: false,
                 notices: Vec::new(),
                 has_left: false,
                 lives: 0,
@@ -291,7 +295,7 @@ impl World {
                         finding,
                         late: Duration::ZERO,
                         timeout: Duration::from_millis(500),
-                        local: true,
+                        local: !self.hosts[at].is_remote,
                         detail: None,
                     }),
                 );
