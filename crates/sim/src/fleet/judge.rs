@@ -86,7 +86,7 @@ impl Judge<'_> {
         (0..self.course.plan.hosts).map(Host)
     }
 
-    fn host_of(&self, name: &str) -> Option<Host> {
+    pub(super) fn host_of(&self, name: &str) -> Option<Host> {
         node::host_of(name, self.course.first)
     }
 
