@@ -293,11 +293,22 @@ impl Store {
     /// greater version. `None` when there is nothing, or it was deleted.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let shown = self
-            .table
-            .under(key)
-            .max_by_key(|&at| (self.table.value(at).is_some(), self.version_of(at)))?;
-        self.table.value(shown)
+        self.table.value(self.shown(key)?)
+    }
+
+    /// The same with its key before it, to be kept: as long as both hold it, it lies in memory once.
+    /// What a reader holds stays as it is, whatever is written.
+    pub fn share(&mut self, key: &[u8]) -> Option<Arc<[u8]>> {
+        let shown = self.shown(key)?;
+        self.table.value(shown)?;
+        Some(self.table.share(shown))
+    }
+
+    /// The same of the write with this version.
+    pub fn share_write(&mut self, key: &[u8], version: Version) -> Option<Arc<[u8]>> {
+        let is_it = |at: &At| self.version_of(*at) == version;
+        let at = self.table.under(key).find(is_it)?;
+        Some(self.table.share(at))
     }
 
     /// All that is held under a key, by version; more than one where writers did not know of each
@@ -446,6 +457,11 @@ impl Store {
             let closed = known.closed.as_ref();
             closed.is_some_and(|all| all.covers(claim)) || claim.prefix() >= version.seq
         })
+    }
+
+    fn shown(&self, key: &[u8]) -> Option<At> {
+        let under = self.table.under(key);
+        under.max_by_key(|&at| (self.table.value(at).is_some(), self.version_of(at)))
     }
 
     fn held(&self, at: At) -> Held<'_> {

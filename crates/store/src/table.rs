@@ -1,9 +1,12 @@
 //! The entries: by key, and by origin in the order of their numbers.
 //!
-//! Forty bytes an entry beside its key and value, four to eight of an index by hash, and whatever
-//! contexts there are (for seconds after a hand-over). Entries of one key form a chain; live
-//! entries of one origin form a list in the order of their numbers, so that what a peer lacks is
-//! found from its end. Does not know when an entry is superseded.
+//! Forty-eight bytes an entry beside its key and value, four to eight of an index by hash, and
+//! whatever contexts there are (for seconds after a hand-over). What readers keep too lies in
+//! memory once, behind a counted pointer. Entries of one key form a chain; live entries of one
+//! origin form a list in the order of their numbers, so that what a peer lacks is found from its
+//! end. Does not know when an entry is superseded.
+
+use std::sync::Arc;
 
 use base::hash64;
 
@@ -15,11 +18,28 @@ const DELETED: u16 = 1 << 15;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct At(u32);
 
+/// A key, then its value.
+#[derive(Clone, Debug)]
+enum Content {
+    /// Only the table has it.
+    Own(Box<[u8]>),
+    /// A reader has been given it, too.
+    Shared(Arc<[u8]>),
+}
+
+impl Content {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Own(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     seq: u64,
-    /// The key, then the value.
-    bytes: Box<[u8]>,
+    content: Content,
     key_len: u16,
     origin: u16,
     /// The next entry under the same key, or the next free place.
@@ -49,8 +69,8 @@ pub(crate) struct Table {
     lists: Vec<List>,
 }
 
-/// Entries are kept in blocks, so that growing never copies and leaves no slack.
-const BLOCK: u32 = 1 << 12;
+/// Entries are kept in blocks, so that growing never copies and leaves little slack.
+const BLOCK: u32 = 1 << 9;
 
 impl Table {
     pub(crate) fn new() -> Self {
@@ -72,14 +92,26 @@ impl Table {
 
     pub(crate) fn key(&self, at: At) -> &[u8] {
         let entry = self.entry(at.0);
-        &entry.bytes[..usize::from(entry.key_len & !DELETED)]
+        &entry.content.bytes()[..usize::from(entry.key_len & !DELETED)]
     }
 
     /// The value; `None` for a delete.
     pub(crate) fn value(&self, at: At) -> Option<&[u8]> {
         let entry = self.entry(at.0);
         let key_len = usize::from(entry.key_len & !DELETED);
-        (entry.key_len & DELETED == 0).then(|| &entry.bytes[key_len..])
+        (entry.key_len & DELETED == 0).then(|| &entry.content.bytes()[key_len..])
+    }
+
+    /// An entry's key and, right after it, its value, to be kept by a reader as well.
+    pub(crate) fn share(&mut self, at: At) -> Arc<[u8]> {
+        let content = &mut self.entry_mut(at.0).content;
+        if let Content::Own(bytes) = content {
+            *content = Content::Shared(std::mem::take(bytes).into());
+        }
+        match content {
+            Content::Shared(bytes) => Arc::clone(bytes),
+            Content::Own(_) => unreachable!("it was just shared"),
+        }
     }
 
     /// Origin and number.
@@ -143,7 +175,7 @@ impl Table {
         let next = self.index[place];
         let at = self.take_room(Entry {
             seq,
-            bytes,
+            content: Content::Own(bytes),
             key_len,
             origin,
             next,
@@ -177,7 +209,7 @@ impl Table {
         }
         let free = self.free;
         let entry = self.entry_mut(at.0);
-        entry.bytes = Box::default();
+        entry.content = Content::Own(Box::default());
         entry.key_len = 0;
         entry.next = free;
         self.free = at.0;
@@ -355,6 +387,34 @@ mod tests {
     use base::Rng;
 
     use super::*;
+
+    #[test]
+    fn what_is_shared_is_what_is_held_and_lies_in_memory_once() {
+        let mut table = Table::new();
+        let at = table.insert(0, 1, b"key", Some(b"value"));
+        let other = table.insert(0, 2, b"other", None);
+        let shared = table.share(at);
+        assert_eq!(&*shared, b"keyvalue");
+        assert!(Arc::ptr_eq(&shared, &table.share(at)));
+        assert_eq!(
+            (table.key(at), table.value(at)),
+            (&b"key"[..], Some(&b"value"[..]))
+        );
+        assert_eq!(&*table.share(other), b"other");
+        assert_eq!(table.value(other), None);
+        // Who holds it keeps it; the table does not.
+        table.remove(at);
+        assert_eq!(
+            (&*shared, Arc::strong_count(&shared)),
+            (&b"keyvalue"[..], 1)
+        );
+        assert_eq!(table.under(b"key").count(), 0);
+    }
+
+    #[test]
+    fn an_entry_takes_forty_eight_bytes() {
+        assert_eq!(size_of::<Entry>(), 48);
+    }
 
     /// Key, value and place by dot.
     type Plain = BTreeMap<(u16, u64), (Vec<u8>, Option<Vec<u8>>, At)>;

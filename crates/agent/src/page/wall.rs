@@ -29,7 +29,7 @@ pub(super) fn show(
     now: Time,
     seen: Option<&str>,
 ) -> Markup {
-    let mut rows: Vec<&Arc<Row>> = piles.iter().flatten().copied().collect();
+    let mut rows: Vec<&Row> = piles.iter().flatten().copied().collect();
     let bytes: usize = rows
         .iter()
         .map(|row| row.name().len() * 3 + SQUARE_BYTES)

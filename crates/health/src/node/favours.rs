@@ -158,7 +158,7 @@ impl Node {
             return self.say_word(from, ask.case, finding);
         };
         if self.hot[slot.index()].role == Role::None && !self.is_probed_for_others(slot) {
-            let row = Arc::clone(self.row(slot));
+            let row = self.row(slot).clone();
             let definition = row.definition();
             self.outputs
                 .push_back(Output::Define(slot, definition, row.source));
@@ -202,7 +202,7 @@ impl Node {
         self.say_word(from, case, finding);
         let joined = self.joined.as_ref().expect("it was there above");
         let to = joined.cluster.name_of(from);
-        if let Some(row) = self.rows[probed.slot.index()].as_ref() {
+        if let Some(row) = self.rows.get(probed.slot) {
             let target = row.title();
             self.tell_people(Notice::Opinion {
                 target,
