@@ -12,7 +12,7 @@ use base::{Slot, hash64};
 
 use crate::definition::Definition;
 use crate::row::Row;
-use crate::rows::Rows;
+use crate::rows::{Rows, make_room};
 use crate::view::Source;
 
 /// Who defines which name. What is checked is not kept here but in the rows; of a name that both
@@ -204,8 +204,10 @@ impl Catalogue {
     fn take_slot(&mut self, name: &str, rows: &Rows) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.sources.len()).expect("fewer than four billion");
+            let slot = Slot(slot);
+            make_room(&mut self.sources, slot);
             self.sources.push(Sources::default());
-            Slot(slot)
+            slot
         });
         self.enter(name, slot, rows);
         slot

@@ -2,8 +2,8 @@
 //!
 //! A node that checks a target has its definition as a type; all others keep the bytes that came
 //! through the store, and make the type when somebody asks for it. Where the store holds the same
-//! bytes they lie in memory once: behind the key, as the store keeps them. What every list needs
-//! (name, state) is read without making anything. Does not know views, owners or the store.
+//! bytes they lie in memory once. What every list needs (name, state) is read without making
+//! anything. Does not know views, owners or the store.
 
 use std::sync::Arc;
 
@@ -20,12 +20,11 @@ use crate::view::Source;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     what: What,
-    /// The status with its votes.
+    /// The status with its votes, perhaps behind its key.
     status: Arc<[u8]>,
     /// Where its hot figures lie.
     pub slot: Slot,
-    /// Where the definition's bytes begin, and the status's: behind a key. The highest bit says
-    /// that the API defines the same name.
+    /// Where the status's bytes begin. The highest bit says that the API defines the same name.
     at: u16,
     /// Where the definition comes from.
     pub source: Source,
@@ -35,35 +34,13 @@ pub struct Row {
 /// A key has at most 801 bytes.
 const SHADOWED: u16 = 1 << 15;
 
-/// A definition as a row keeps it.
+/// How a row keeps its definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum What {
+pub(crate) enum What {
     /// As the type that somebody else holds too.
     Whole(Arc<Definition>),
-    /// As bytes behind a key.
+    /// As bytes.
     Packed(Arc<[u8]>),
-}
-
-/// How a row shall keep its definition.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    what: What,
-    at: u16,
-}
-
-impl Kept {
-    /// As the type that somebody else holds too.
-    pub(crate) fn whole(definition: &Arc<Definition>) -> Self {
-        let what = What::Whole(Arc::clone(definition));
-        Self { what, at: 0 }
-    }
-
-    /// As bytes behind a key of so many bytes.
-    pub(crate) fn packed(bytes: Arc<[u8]>, key: usize) -> Self {
-        let at = u16::try_from(key).expect("a key has at most 801 bytes");
-        let what = What::Packed(bytes);
-        Self { what, at }
-    }
 }
 
 /// A row opened: everything of it at hand.
@@ -96,9 +73,9 @@ impl OpenRow {
         status: Status,
         votes: Option<Arc<Votes>>,
     ) -> Self {
-        let (kept, origin) = (Kept::whole(&definition), (source, shadowed));
+        let (what, origin) = (What::Whole(Arc::clone(&definition)), (source, shadowed));
         Self {
-            row: Row::new(slot, kept, origin, &status, &votes),
+            row: Row::new(slot, what, origin, &status, &votes),
             definition,
             status,
             votes,
@@ -112,35 +89,28 @@ impl OpenRow {
     }
 }
 
-/// A status behind room for a key, as the store's have one before them.
-fn behind(at: u16, status: &[u8]) -> Arc<[u8]> {
-    let mut bytes = vec![0; usize::from(at)];
-    bytes.extend_from_slice(status);
-    bytes.into()
-}
-
-fn encoded(status: &Status, votes: &Option<Arc<Votes>>) -> Vec<u8> {
+fn encoded(status: &Status, votes: &Option<Arc<Votes>>) -> Arc<[u8]> {
     let entry = StatusEntry {
         status: status.clone(),
         by: "".into(),
         votes: votes.clone(),
     };
-    entry.encode()
+    entry.encode().into()
 }
 
 impl Row {
     pub(crate) fn new(
         slot: Slot,
-        Kept { what, at }: Kept,
+        what: What,
         (source, shadowed): (Source, bool),
         status: &Status,
         votes: &Option<Arc<Votes>>,
     ) -> Self {
         Self {
             what,
-            status: behind(at, &encoded(status, votes)),
+            status: encoded(status, votes),
             slot,
-            at: at | if shadowed { SHADOWED } else { 0 },
+            at: if shadowed { SHADOWED } else { 0 },
             source,
             state: status.state,
         }
@@ -148,42 +118,34 @@ impl Row {
 
     /// This target with another status.
     pub(crate) fn with_status(&self, status: &Status, votes: &Option<Arc<Votes>>) -> Self {
-        let bytes = behind(self.at & !SHADOWED, &encoded(status, votes));
-        self.with_entry(bytes, status.state)
+        self.with_entry((encoded(status, votes), 0), status.state)
     }
 
-    /// This target with another status, which lies as an entry behind its key.
-    pub(crate) fn with_entry(&self, entry: Arc<[u8]>, state: State) -> Self {
+    /// This target with another status, whose encoded entry begins there in the bytes.
+    pub(crate) fn with_entry(&self, (entry, from): (Arc<[u8]>, usize), state: State) -> Self {
+        let from = u16::try_from(from).expect("a key has at most 801 bytes");
         Self {
             status: entry,
+            at: self.at & SHADOWED | from,
             state,
             ..self.clone()
         }
     }
 
     /// This target as it is defined from now on.
-    pub(crate) fn with_definition(
-        &self,
-        Kept { what, at }: Kept,
-        (source, shadowed): (Source, bool),
-    ) -> Self {
-        let is_alike = self.at & !SHADOWED == at;
+    pub(crate) fn with_definition(&self, what: What, (source, shadowed): (Source, bool)) -> Self {
+        let shadowed = if shadowed { SHADOWED } else { 0 };
         Self {
             what,
-            status: match is_alike {
-                true => Arc::clone(&self.status),
-                false => behind(at, self.status_bytes()),
-            },
-            slot: self.slot,
-            at: at | if shadowed { SHADOWED } else { 0 },
+            at: self.at & !SHADOWED | shadowed,
             source,
-            state: self.state,
+            ..self.clone()
         }
     }
 
     /// Whether this row keeps its definition so, and not only equally.
-    pub(crate) fn keeps(&self, kept: &Kept) -> bool {
-        match (&self.what, &kept.what) {
+    pub(crate) fn keeps(&self, what: &What) -> bool {
+        match (&self.what, what) {
             (What::Whole(mine), What::Whole(other)) => Arc::ptr_eq(mine, other),
             (What::Packed(mine), What::Packed(other)) => Arc::ptr_eq(mine, other),
             (What::Whole(_), What::Packed(_)) | (What::Packed(_), What::Whole(_)) => false,
@@ -201,20 +163,16 @@ impl Row {
         self.at & SHADOWED != 0
     }
 
-    fn behind_key<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
-        &bytes[usize::from(self.at & !SHADOWED)..]
-    }
-
     /// The definition's bytes, where it is packed.
     pub(crate) fn packed(&self) -> Option<&[u8]> {
         match &self.what {
             What::Whole(_) => None,
-            What::Packed(bytes) => Some(self.behind_key(bytes)),
+            What::Packed(bytes) => Some(bytes),
         }
     }
 
     fn status_bytes(&self) -> &[u8] {
-        self.behind_key(&self.status)
+        &self.status[usize::from(self.at & !SHADOWED)..]
     }
 
     /// The target's name.
@@ -222,7 +180,7 @@ impl Row {
     pub fn name(&self) -> &str {
         match &self.what {
             What::Whole(whole) => &whole.name,
-            What::Packed(bytes) => definition::name_in(self.behind_key(bytes)),
+            What::Packed(bytes) => definition::name_in(bytes),
         }
     }
 
@@ -252,7 +210,7 @@ impl Row {
     pub fn group(&self) -> Option<&str> {
         match &self.what {
             What::Whole(whole) => whole.group.as_deref(),
-            What::Packed(bytes) => definition::group_in(self.behind_key(bytes)),
+            What::Packed(bytes) => definition::group_in(bytes),
         }
     }
 
@@ -261,7 +219,7 @@ impl Row {
     pub fn kind(&self) -> &'static str {
         match &self.what {
             What::Whole(whole) => whole.probe.kind(),
-            What::Packed(bytes) => definition::kind_in(self.behind_key(bytes)),
+            What::Packed(bytes) => definition::kind_in(bytes),
         }
     }
 
@@ -270,7 +228,7 @@ impl Row {
     pub fn pace(&self) -> (Duration, Duration) {
         match &self.what {
             What::Whole(whole) => (whole.interval, whole.timeout),
-            What::Packed(bytes) => definition::pace_in(self.behind_key(bytes)),
+            What::Packed(bytes) => definition::pace_in(bytes),
         }
     }
 
@@ -280,7 +238,7 @@ impl Row {
         match &self.what {
             What::Whole(whole) => Arc::clone(whole),
             What::Packed(bytes) => {
-                let definition = definition::decode(self.behind_key(bytes));
+                let definition = definition::decode(bytes);
                 Arc::new(definition.expect("what was read once can be read again"))
             }
         }
@@ -290,7 +248,7 @@ impl Row {
     pub(crate) fn is_paused(&self) -> bool {
         match &self.what {
             What::Whole(whole) => whole.paused,
-            What::Packed(bytes) => definition::is_paused_in(self.behind_key(bytes)),
+            What::Packed(bytes) => definition::is_paused_in(bytes),
         }
     }
 
@@ -334,7 +292,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Vote, definition_key, status_key};
+    use crate::cluster::{Vote, status_key};
     use crate::definition::{Probe, Tcp, encode};
     use crate::outcome::Reason;
     use crate::testing::definition;
@@ -381,16 +339,14 @@ mod tests {
         }))
     }
 
-    fn packed(definition: &Definition) -> Kept {
-        let key = definition_key(Source::File, &definition.name);
-        let bytes = [&key[..], &encode(definition)].concat();
-        Kept::packed(bytes.into(), key.len())
+    fn packed(definition: &Definition) -> What {
+        What::Packed(encode(definition).into())
     }
 
     fn rows(definition: &Arc<Definition>) -> [Row; 2] {
-        [Kept::whole(definition), packed(definition)].map(|kept| {
+        [What::Whole(Arc::clone(definition)), packed(definition)].map(|what| {
             let origin = (Source::File, true);
-            Row::new(Slot(7), kept, origin, &status(), &votes())
+            Row::new(Slot(7), what, origin, &status(), &votes())
         })
     }
 
@@ -451,9 +407,12 @@ mod tests {
         let origin = (Source::File, false);
         let row = Row::new(Slot(7), packed(&definition("web")), origin, &fresh, &None);
         assert!(!row.keeps_entry(&bytes));
-        let row = row.with_entry(Arc::clone(&bytes), State::Down);
+        let row = row.with_entry((Arc::clone(&bytes), 4), State::Down);
         assert!(row.keeps_entry(&bytes));
         assert_eq!(row.entry(), entry);
+        let origin = (Source::File, true);
+        let row = row.with_definition(packed(&definition("web")), origin);
+        assert_eq!((row.entry(), row.shadowed()), (entry, true));
         assert_eq!((row.state(), row.transition()), (State::Down, 2));
     }
 

@@ -26,6 +26,16 @@ pub(crate) const fn place(slot: Slot) -> (usize, usize) {
     (slot.index() / CHUNK, slot.index() % CHUNK)
 }
 
+/// Room for a slot, and an eighth more: what has one place per target grows with the targets, but
+/// not to twice of what is needed.
+pub(crate) fn make_room<T>(places: &mut Vec<T>, slot: Slot) {
+    let needed = slot.index() + 1;
+    if needed > places.capacity() {
+        let room = needed + (needed / 8).max(64);
+        places.reserve_exact(room - places.len());
+    }
+}
+
 impl Rows {
     /// The row in a slot.
     pub(crate) fn get(&self, slot: Slot) -> Option<&Row> {

@@ -35,6 +35,7 @@ pub use input::{Input, Mark, Output, Record};
 pub use message::{CopyOf, DecodeError, Marker, Message, Sent, Vector, WIRE_VERSION};
 pub use seen::Seen;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -296,16 +297,16 @@ impl Store {
         self.table.value(self.shown(key)?)
     }
 
-    /// The same with its key before it, to be kept: as long as both hold it, it lies in memory once.
-    /// What a reader holds stays as it is, whatever is written.
-    pub fn share(&mut self, key: &[u8]) -> Option<Arc<[u8]>> {
+    /// The same to be kept, and where in the bytes it begins: as long as both hold it, it lies in
+    /// memory once. What a reader holds stays as it is, whatever is written.
+    pub fn share(&mut self, key: &[u8]) -> Option<(Arc<[u8]>, usize)> {
         let shown = self.shown(key)?;
         self.table.value(shown)?;
         Some(self.table.share(shown))
     }
 
     /// The same of the write with this version.
-    pub fn share_write(&mut self, key: &[u8], version: Version) -> Option<Arc<[u8]>> {
+    pub fn share_write(&mut self, key: &[u8], version: Version) -> Option<(Arc<[u8]>, usize)> {
         let is_it = |at: &At| self.version_of(*at) == version;
         let at = self.table.under(key).find(is_it)?;
         Some(self.table.share(at))
@@ -321,10 +322,9 @@ impl Store {
     }
 
     /// Every entry with its key, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Held<'_>)> {
-        self.table
-            .iter()
-            .map(|at| (self.table.key(at), self.held(at)))
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Held<'_>)> {
+        let all = self.table.iter();
+        all.map(|at| (self.table.key(at).whole(), self.held(at)))
     }
 
     /// How many entries are held, deletes included.

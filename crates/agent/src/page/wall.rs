@@ -4,7 +4,6 @@
 //! when a square changed.
 
 use base::Time;
-use std::sync::Arc;
 
 use health::{Row, View};
 use maud::{Markup, html};
@@ -40,7 +39,7 @@ pub(super) fn show(
     rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     let letters: Vec<(&Row, &str)> = rows
         .iter()
-        .map(|row| (&***row, letter(front, row, now)))
+        .map(|row| (*row, letter(front, row, now)))
         .collect();
     let version = version(&letters);
     if seen == Some(&version) {

@@ -82,7 +82,7 @@ impl Node {
             .cluster
             .store
             .iter()
-            .map(|(key, _)| key.to_vec())
+            .map(|(key, _)| key.into_owned())
             .collect();
         let mut api = Vec::new();
         for key in keys {
@@ -122,7 +122,7 @@ impl Node {
     /// this life's: nobody holds a place among them, and none of an earlier life is taken for one.
     fn tell_the_past_together(&mut self) {
         let joined = self.joined.as_ref().expect("it was just made");
-        let keys = joined.cluster.store.iter().map(|(key, _)| kind_of(key));
+        let keys = joined.cluster.store.iter().map(|(key, _)| kind_of(&key));
         let names = keys.filter_map(|kind| match kind {
             Some(Kind::Status(name)) => Some(name),
             _ => None,

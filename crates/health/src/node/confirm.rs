@@ -359,7 +359,7 @@ impl Node {
         }
     }
 
-    fn share_status(&mut self, name: &str, version: Version) -> Arc<[u8]> {
+    fn share_status(&mut self, name: &str, version: Version) -> (Arc<[u8]>, usize) {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let shared = joined.cluster.store.share_write(&status_key(name), version);
         shared.expect("it was just read")
@@ -391,7 +391,7 @@ impl Node {
         }
         if shown.status != entry.status || shown.votes != entry.votes {
             self.show_status(&row, &entry, bytes);
-        } else if !row.keeps_entry(&bytes) {
+        } else if !row.keeps_entry(&bytes.0) {
             // Written anew, as when a node's writes are taken over.
             self.place(row.with_entry(bytes, entry.status.state));
         }
@@ -444,7 +444,7 @@ impl Node {
         }
     }
 
-    fn show_status(&mut self, row: &Row, entry: &StatusEntry, bytes: Arc<[u8]>) {
+    fn show_status(&mut self, row: &Row, entry: &StatusEntry, bytes: (Arc<[u8]>, usize)) {
         let seen = row.transition();
         let newest = entry.status.transition;
         for transition in entry.status.recent.iter().filter(|t| t.number > seen) {

@@ -12,7 +12,7 @@ use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
 use crate::outcome::Reason;
 use crate::record;
-use crate::row::{Kept, Row};
+use crate::row::{Row, What};
 use crate::schedule::phase;
 use crate::status::{State, Status};
 use crate::verdict::Counters;
@@ -22,16 +22,6 @@ use crate::view::Source;
 const FIRST_CHECK_AFTER: base::Duration = base::Duration::from_secs(1);
 /// From how many removals on the rings are swept once instead of searched for each.
 const SWEEP: usize = 64;
-
-/// Room for a slot, and an eighth more: what has one place per target grows with the targets, but
-/// not to twice of what is needed.
-pub(super) fn make_room<T>(places: &mut Vec<T>, slot: Slot) {
-    let needed = slot.index() + 1;
-    if needed > places.capacity() {
-        let room = needed + (needed / 8).max(64);
-        places.reserve_exact(room - places.len());
-    }
-}
 
 /// What a change of one definition did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -456,17 +446,18 @@ impl Node {
     /// How a definition is kept in its row. On a node among others as bytes, because most of them
     /// it does not check itself: those of the store. Where the store holds another under the name,
     /// because a write came a moment ago, the row has what is checked to itself.
-    fn kept(&mut self, winner: &Winner) -> Kept {
+    fn kept(&mut self, winner: &Winner) -> What {
         let Some(joined) = &mut self.joined else {
-            return Kept::whole(&winner.definition);
+            return What::Whole(Arc::clone(&winner.definition));
         };
         let key = definition_key(winner.source, &winner.definition.name);
         let content = definition::encode(&winner.definition);
         let store = &mut joined.cluster.store;
         let is_held = store.get(&key) == Some(&content);
         let shared = is_held.then(|| store.share(&key)).flatten();
-        let bytes = shared.unwrap_or_else(|| [&key[..], &content].concat().into());
-        Kept::packed(bytes, key.len())
+        // The store keeps no key before it, because the definition repeats it.
+        let shared = shared.filter(|(_, from)| *from == 0);
+        What::Packed(shared.map_or_else(|| content.into(), |(bytes, _)| bytes))
     }
 
     /// The same content was written anew, as when a node's writes are taken over: the row lets go
