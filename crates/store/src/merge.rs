@@ -421,6 +421,10 @@ impl Store {
             acks.append(&mut batch.acks);
             self.announce(batch.fresh, batch.exchanged);
         }
+        if self.at_disk.is_empty() {
+            // A long file was written: the room that it took is given back.
+            self.at_disk.shrink_to(16);
+        }
         for (node, slot) in acks {
             self.acknowledge(node, slot);
         }

@@ -51,11 +51,6 @@ impl<'a> InTable<'a> {
             tail => [self.head, tail].concat().into(),
         }
     }
-
-    fn is(self, key: &[u8]) -> bool {
-        let end = key.strip_prefix(self.head);
-        end == Some(self.tail)
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -91,8 +86,10 @@ pub(crate) struct Table {
     lists: Vec<List>,
 }
 
-/// Entries are kept in blocks, so that growing never copies and leaves little slack.
-const BLOCK: u32 = 1 << 9;
+/// Entries are kept in blocks, so that growing copies little.
+const BLOCK: u32 = 1 << 12;
+/// The last block grows by so many entries, so that a small table leaves little slack.
+const GROWTH: usize = 1 << 9;
 
 impl Table {
     pub(crate) fn new() -> Self {
@@ -276,9 +273,12 @@ impl Table {
         let at = self.count;
         assert!(at < NONE, "four billion entries");
         if at.is_multiple_of(BLOCK) {
-            self.entries.push(Vec::with_capacity(BLOCK as usize));
+            self.entries.push(Vec::new());
         }
         let last = self.entries.last_mut().expect("a block was just made");
+        if last.len() == last.capacity() {
+            last.reserve_exact(GROWTH);
+        }
         last.push(entry);
         self.count += 1;
         at
@@ -290,11 +290,24 @@ impl Table {
         let mut place = home(key, mask);
         loop {
             let at = self.index[place];
-            if at == NONE || self.key(At(at)).is(key) {
+            if at == NONE || self.is_under(at, key) {
                 return place;
             }
             place = (place + 1) & mask;
         }
+    }
+
+    fn is_under(&self, at: u32, key: &[u8]) -> bool {
+        let entry = self.entry(at);
+        usize::from(entry.key_len & !DELETED) == key.len()
+            && match &entry.content {
+                Content::Own(bytes) => bytes[..key.len()] == *key,
+                Content::Shared(bytes) => bytes[..key.len()] == *key,
+                Content::Inside(..) => {
+                    let InTable { head, tail } = self.key(At(at));
+                    key.strip_prefix(head) == Some(tail)
+                }
+            }
     }
 
     /// Where in the index the first entry under the key of this one is.
