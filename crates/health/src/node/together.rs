@@ -6,8 +6,8 @@
 mod asked;
 mod forgotten;
 mod mass;
-
 mod missed;
+mod once;
 mod opinions;
 mod revisions;
 mod versions;
