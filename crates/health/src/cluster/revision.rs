@@ -216,6 +216,12 @@ impl Catalog {
         self.aside.get(name).copied().unwrap_or(row)
     }
 
+    /// How many entries are here.
+    #[cfg(test)]
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
+    }
+
     /// What the entries that are here add up to: another number when one has come.
     pub(crate) const fn sum(&self) -> u64 {
         self.sum
