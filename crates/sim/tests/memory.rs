@@ -19,6 +19,7 @@ const GOAL: f64 = 400.0;
 /// What an allocator adds to each piece, on average: a header of eight bytes, and rounding up to
 /// the next multiple of sixteen.
 const PIECE: f64 = 8.0 + 7.5;
+
 /// Bytes and pieces that are held now.
 fn held() -> (usize, usize) {
     let stats = COUNTED.stats();
@@ -67,17 +68,19 @@ fn definition_bytes(is_rich: bool) -> f64 {
     Crowd::new(size, true).definition_bytes().0
 }
 
-/// Bytes per target that a node does not own, beside its definition's: what a target takes on half
-/// of the nodes is, twice as far from it, the same with half of what owning it takes.
+/// Bytes per target that a node does not own, beside its definition's. Of 12 and of 24 nodes one
+/// owns it; so the second takes less by a 24th of what owning takes, and the rest by another.
+#[expect(clippy::print_stdout, reason = "the figures are the result")]
 fn beside(targets: u32, is_rich: bool) -> f64 {
     let (half, whole) = (more(targets, 12, is_rich), more(targets, 24, is_rich));
     let (each, own) = (2.0 * whole - half, 24.0 * (half - whole));
     let definition = definition_bytes(is_rich);
+    let beside = each - definition;
     println!(
-        "{targets} targets of {definition:.0} bytes, and as many more: each of these takes {each:.0} bytes, {:.0} beside its definition; {own:.0} more where it is owned",
-        each - definition
+        "{targets} targets of {definition:.0} bytes, and as many more: each of these takes \
+         {each:.0} bytes, {beside:.0} beside its definition; {own:.0} more where it is owned"
     );
-    each - definition
+    beside
 }
 
 #[test]
