@@ -34,6 +34,9 @@ struct Arguments {
     /// Seconds between two checks of a target
     #[arg(long, default_value_t = 10)]
     interval: u64,
+    /// Definitions with names of 40 characters, labels and expectations
+    #[arg(long)]
+    rich: bool,
     /// All randomness comes from here
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -86,6 +89,7 @@ fn size(text: &str, arguments: &Arguments) -> Result<Size> {
         targets: targets.parse()?,
         interval: Duration::from_secs(arguments.interval),
         seed: arguments.seed,
+        is_rich: arguments.rich,
     })
 }
 
@@ -100,6 +104,7 @@ fn memory(arguments: &Arguments) -> Result<()> {
             targets,
             interval: Duration::from_secs(arguments.interval),
             seed: arguments.seed,
+            is_rich: arguments.rich,
         };
         let mut crowd = Crowd::new(size, false);
         settle(&mut crowd, size)?;

@@ -6,9 +6,17 @@
 /// because FNV alone leaves similar names close together. Not for adversaries.
 #[must_use]
 pub fn hash64(bytes: &[u8]) -> u64 {
+    hash64_of([bytes, &[]])
+}
+
+/// The same of two pieces, one after the other.
+#[must_use]
+pub fn hash64_of(pieces: [&[u8]; 2]) -> u64 {
     let mut h: u64 = 0xcbf2_9ce4_8422_2325;
-    for &b in bytes {
-        h = (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
+    for piece in pieces {
+        for &b in piece {
+            h = (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
     }
     mix(h)
 }
@@ -29,6 +37,8 @@ mod tests {
         assert_eq!(hash64(b""), 0xf52a_15e9_a9b5_e89b);
         assert_eq!(hash64(b"web"), hash64(b"web"));
         assert_ne!(hash64(b"web"), hash64(b"wec"));
+        assert_eq!(hash64_of([b"w", b"eb"]), hash64(b"web"));
+        assert_eq!(hash64_of([b"web", b""]), hash64(b"web"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod time;
 mod way;
 pub mod wire;
 
-pub use hash::hash64;
+pub use hash::{hash64, hash64_of};
 pub use id::{NodeId, Origin, Slot, Ticket, Version};
 pub use rng::Rng;
 pub use time::{Duration, Time, Wall};

@@ -12,6 +12,7 @@ use base::{Slot, hash64};
 
 use crate::definition::Definition;
 use crate::row::Row;
+use crate::rows::{Rows, make_room};
 use crate::view::Source;
 
 /// Who defines which name. What is checked is not kept here but in the rows; of a name that both
@@ -49,9 +50,6 @@ pub(crate) struct Winner {
     pub(crate) shadowed: bool,
 }
 
-/// The rows by slot, as they are known to the node.
-pub(crate) type Rows = [Option<Arc<Row>>];
-
 fn home(name: &str, mask: usize) -> usize {
     let hash = hash64(name.as_bytes()) & mask as u64;
     usize::try_from(hash).expect("below the length of the index")
@@ -59,8 +57,7 @@ fn home(name: &str, mask: usize) -> usize {
 
 /// The name in a slot; a slot that was just given to a name has no row yet, and bears no other.
 fn name_of(slot: Slot, rows: &Rows) -> &str {
-    let row = rows.get(slot.index()).and_then(Option::as_ref);
-    row.map_or("", |row| row.name())
+    rows.get(slot).map_or("", Row::name)
 }
 
 fn winner(file: Option<&Arc<Definition>>, api: Option<&Arc<Definition>>) -> Option<Winner> {
@@ -156,7 +153,7 @@ impl Catalogue {
             return (Slot::default(), None, None);
         }
         let slot = known.map_or_else(|| self.take_slot(name, rows), |entry| entry.slot);
-        let shown = || rows.get(slot.index())?.as_ref().map(|row| row.definition());
+        let shown = || rows.get(slot).map(Row::definition);
         let Sources { file, api } = self.sources[slot.index()];
         let (mut file, mut api) = match (file, api) {
             (true, true) => (shown(), self.hidden.remove(&slot)),
@@ -197,10 +194,9 @@ impl Catalogue {
         };
         let defined = rows
             .iter()
-            .zip(&self.sources)
-            .filter(|(_, s)| is_defined(s));
-        let gone = defined.filter_map(|(row, _)| row.as_ref().filter(|row| !keep(row.name())));
-        let mut names: Vec<Arc<str>> = gone.map(|row| row.title()).collect();
+            .filter(|(slot, _)| is_defined(&self.sources[slot.index()]));
+        let gone = defined.filter(|(_, row)| !keep(row.name()));
+        let mut names: Vec<Arc<str>> = gone.map(|(_, row)| row.title()).collect();
         names.sort_unstable();
         names
     }
@@ -208,8 +204,10 @@ impl Catalogue {
     fn take_slot(&mut self, name: &str, rows: &Rows) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
             let slot = u32::try_from(self.sources.len()).expect("fewer than four billion");
+            let slot = Slot(slot);
+            make_room(&mut self.sources, slot);
             self.sources.push(Sources::default());
-            Slot(slot)
+            slot
         });
         self.enter(name, slot, rows);
         slot
@@ -229,7 +227,7 @@ mod tests {
     #[derive(Default)]
     struct Kept {
         catalogue: Catalogue,
-        rows: Vec<Option<Arc<Row>>>,
+        rows: Rows,
     }
 
     impl Kept {
@@ -241,16 +239,15 @@ mod tests {
         ) -> (Slot, Option<Winner>, Option<Winner>) {
             let set = self.catalogue.set(name, source, definition, &self.rows);
             let slot = set.0;
-            if self.rows.len() <= slot.index() {
-                self.rows.resize(slot.index() + 1, None);
-            }
             if set.1.is_some() || set.2.is_some() {
-                self.rows[slot.index()] = set.2.as_ref().map(|winner| {
+                let row = set.2.as_ref().map(|winner| {
                     let origin = (winner.source, winner.shadowed);
                     let status = Status::new(Wall(0));
                     let definition = Arc::clone(&winner.definition);
-                    Arc::clone(OpenRow::new(slot, definition, origin, status, None).row())
+                    let open = OpenRow::new(slot, definition, origin, status, None);
+                    open.row().clone()
                 });
+                self.rows.set(slot, row);
             }
             set
         }

@@ -18,6 +18,7 @@ mod pace;
 mod reach;
 mod record;
 mod row;
+mod rows;
 mod schedule;
 mod staging;
 mod status;

@@ -32,6 +32,7 @@ use crate::outcome::{Doubt, Finding, Reason};
 use crate::pace::Pace;
 use crate::record;
 use crate::row::Row;
+use crate::rows::Rows;
 use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
@@ -165,7 +166,7 @@ pub struct Node {
     pace: Pace,
     uplink: Uplink,
     hot: Heat,
-    rows: Vec<Option<Arc<Row>>>,
+    rows: Rows,
     counts: Counts,
     /// Statuses from the disk whose targets have not been defined yet.
     orphans: BTreeMap<Arc<str>, (Status, Counters)>,
@@ -266,7 +267,7 @@ impl Node {
             schedule: Schedule::default(),
             uplink: Uplink::default(),
             hot: Heat::default(),
-            rows: Vec::new(),
+            rows: Rows::default(),
             counts: Counts::default(),
             orphans: BTreeMap::new(),
             version,
@@ -332,7 +333,7 @@ impl Node {
             self.flush_counters();
             self.seal();
             if self.staging.is_ready() && (self.now >= self.view_at || self.staging.is_awaited()) {
-                self.staging.show(&mut self.outputs);
+                self.staging.show(&self.rows, &mut self.outputs);
                 self.view_at = self.now + self.config.view_every;
             }
         }
@@ -394,17 +395,17 @@ impl Node {
         let Some(joined) = &self.joined else {
             return 0;
         };
-        let rows = self.rows.iter().flatten();
-        let key = |row: &Arc<Row>| crate::cluster::status_key(row.name());
+        let key = |row: &Row| crate::cluster::status_key(row.name());
         let store = &joined.cluster.store;
-        rows.filter(|row| store.entries(&key(row)).len() > 1)
+        let rows = self.rows.iter();
+        rows.filter(|(_, row)| store.entries(&key(row)).len() > 1)
             .count()
     }
 
     /// A target's verdict in the making; `None` if the slot is empty.
     #[must_use]
     pub fn explain(&self, slot: Slot) -> Option<Explanation> {
-        let row = self.rows.get(slot.index())?.as_ref()?;
+        let row = self.rows.get(slot)?;
         let hot = &self.hot[slot.index()];
         if !hot.is_live {
             return Some(Explanation {
@@ -513,9 +514,7 @@ impl Node {
             return;
         }
         let interval = hot.interval;
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a slot that owes a beat has a row");
+        let row = self.row(slot);
         let phase = crate::schedule::phase(row.name(), interval);
         let next = Schedule::next_of(self.clock.node(self.now), interval, phase);
         let due = self.clock.time(next) - interval;
@@ -580,10 +579,8 @@ impl Node {
         }
     }
 
-    fn row(&self, slot: Slot) -> &Arc<Row> {
-        self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row")
+    fn row(&self, slot: Slot) -> &Row {
+        self.rows.get(slot).expect("a live slot has a row")
     }
 
     /// Writes a new state down; readers see it once the disk has it.
@@ -591,9 +588,7 @@ impl Node {
         if self.joined.is_some() {
             return self.declare(slot, to, reason, detail);
         }
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
+        let row = self.row(slot).clone();
         let at = self.clock.wall(self.now);
         self.version.seq += 1;
         let before = row.status();
@@ -605,13 +600,12 @@ impl Node {
         self.counts.remove(row.state());
         self.counts.add(to);
         let target = row.title();
-        let row = Arc::new(row.with_status(&status, &row.votes()));
+        let row = row.with_status(&status, &row.votes());
         self.hot[slot.index()].counters = Counters::new(to);
         self.write_status(&row);
-        self.rows[slot.index()] = Some(Arc::clone(&row));
+        self.place(row);
         let open = &mut self.staging.open;
         open.urgent = true;
-        open.changes.push((slot, Some(row)));
         open.events.push(Event {
             target,
             transition,
@@ -637,11 +631,7 @@ impl Node {
         for slot in std::mem::take(&mut self.soft) {
             let hot = &mut self.hot[slot.index()];
             if std::mem::take(&mut hot.soft) && hot.is_live {
-                let row = Arc::clone(
-                    self.rows[slot.index()]
-                        .as_ref()
-                        .expect("a live slot has a row"),
-                );
+                let row = self.row(slot).clone();
                 self.write_status(&row);
             }
         }

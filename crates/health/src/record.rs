@@ -80,6 +80,17 @@ pub(crate) fn decode_status(bytes: &[u8]) -> Result<(Status, Counters), DecodeEr
     Ok((status, counters))
 }
 
+/// The number of the last transition in an encoded status that was read before.
+pub(crate) fn transition_in(bytes: &[u8]) -> u32 {
+    let mut r = Reader::new(bytes);
+    while let Ok(Some((tag, mut field))) = r.field() {
+        if tag == 3 {
+            return field.small("transition").unwrap_or(0);
+        }
+    }
+    0
+}
+
 fn put_transition(w: &mut Writer, transition: &Transition) {
     w.number(u64::from(transition.number));
     w.signed(transition.at.0);

@@ -1,8 +1,9 @@
 //! One target as a view keeps it: packed, because most nodes only show most targets.
 //!
 //! A node that checks a target has its definition as a type; all others keep the bytes that came
-//! through the store, and make the type when somebody asks for it. What every list needs (name,
-//! state, number) is read without that. Does not know views, owners or the store.
+//! through the store, and make the type when somebody asks for it. Where the store holds the same
+//! bytes they lie in memory once. What every list needs (name, state) is read without making
+//! anything. Does not know views, owners or the store.
 
 use std::sync::Arc;
 
@@ -11,32 +12,41 @@ use base::{Duration, Slot, Wall};
 use crate::cluster::StatusEntry;
 use crate::definition::{self, Definition};
 use crate::fleet::Votes;
+use crate::record;
 use crate::status::{State, Status};
 use crate::view::Source;
 
 /// One target as everyone sees it, packed; [`Row::open`] makes an [`OpenRow`] of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
+    what: What,
+    /// The status with its votes, perhaps behind its key.
+    status: Arc<[u8]>,
     /// Where its hot figures lie.
     pub slot: Slot,
-    transition: u32,
-    /// The definition as a type, where it is at hand; else its bytes come first in `bytes`.
-    whole: Option<Arc<Definition>>,
-    /// The definition's bytes, then the status with its votes.
-    bytes: Box<[u8]>,
-    /// How many of `bytes` are the definition's; definitions have at most 60 KiB.
-    status_at: u16,
+    /// Where the status's bytes begin. The highest bit says that the API defines the same name.
+    at: u16,
     /// Where the definition comes from.
     pub source: Source,
-    /// The API defines the same name, and the file wins.
-    pub shadowed: bool,
     state: State,
+}
+
+/// A key has at most 801 bytes.
+const SHADOWED: u16 = 1 << 15;
+
+/// How a row keeps its definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// As the type that somebody else holds too.
+    Whole(Arc<Definition>),
+    /// As bytes.
+    Packed(Arc<[u8]>),
 }
 
 /// A row opened: everything of it at hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenRow {
-    row: Arc<Row>,
+    row: Row,
     /// What is checked.
     pub definition: Arc<Definition>,
     /// What its outcomes add up to; never ahead of the disk.
@@ -63,10 +73,9 @@ impl OpenRow {
         status: Status,
         votes: Option<Arc<Votes>>,
     ) -> Self {
-        let origin = (source, shadowed);
-        let row = Row::new(slot, What::Whole(&definition), origin, &status, &votes);
+        let (what, origin) = (What::Whole(Arc::clone(&definition)), (source, shadowed));
         Self {
-            row: Arc::new(row),
+            row: Row::new(slot, what, origin, &status, &votes),
             definition,
             status,
             votes,
@@ -75,88 +84,112 @@ impl OpenRow {
 
     /// The same as a view keeps it.
     #[must_use]
-    pub const fn row(&self) -> &Arc<Row> {
+    pub const fn row(&self) -> &Row {
         &self.row
     }
 }
 
-/// How a row keeps its definition.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum What<'a> {
-    /// As the type that somebody else holds too.
-    Whole(&'a Arc<Definition>),
-    /// As bytes.
-    Packed(&'a [u8]),
+fn encoded(status: &Status, votes: &Option<Arc<Votes>>) -> Arc<[u8]> {
+    let entry = StatusEntry {
+        status: status.clone(),
+        by: "".into(),
+        votes: votes.clone(),
+    };
+    entry.encode().into()
 }
 
 impl Row {
     pub(crate) fn new(
         slot: Slot,
-        what: What<'_>,
+        what: What,
         (source, shadowed): (Source, bool),
         status: &Status,
         votes: &Option<Arc<Votes>>,
     ) -> Self {
-        let entry = StatusEntry {
-            status: status.clone(),
-            by: "".into(),
-            votes: votes.clone(),
-        };
-        let (whole, first) = match what {
-            What::Whole(definition) => (Some(Arc::clone(definition)), &[][..]),
-            What::Packed(bytes) => (None, bytes),
-        };
         Self {
+            what,
+            status: encoded(status, votes),
             slot,
-            transition: status.transition,
-            whole,
-            bytes: [first, &entry.encode()].concat().into(),
-            status_at: u16::try_from(first.len()).expect("definitions have at most 60 KiB"),
+            at: if shadowed { SHADOWED } else { 0 },
             source,
-            shadowed,
             state: status.state,
         }
     }
 
     /// This target with another status.
     pub(crate) fn with_status(&self, status: &Status, votes: &Option<Arc<Votes>>) -> Self {
-        let origin = (self.source, self.shadowed);
-        Self::new(self.slot, self.what(), origin, status, votes)
+        self.with_entry((encoded(status, votes), 0), status.state)
     }
 
-    /// This target as it is defined from now on.
-    pub(crate) fn with_definition(&self, what: What<'_>, origin: (Source, bool)) -> Self {
-        let entry = self.entry();
-        Self::new(self.slot, what, origin, &entry.status, &entry.votes)
-    }
-
-    /// How the definition is kept.
-    pub(crate) fn what(&self) -> What<'_> {
-        match &self.whole {
-            Some(whole) => What::Whole(whole),
-            None => What::Packed(self.definition_bytes()),
+    /// This target with another status, whose encoded entry begins there in the bytes.
+    pub(crate) fn with_entry(&self, (entry, from): (Arc<[u8]>, usize), state: State) -> Self {
+        let from = u16::try_from(from).expect("a key has at most 801 bytes");
+        Self {
+            status: entry,
+            at: self.at & SHADOWED | from,
+            state,
+            ..self.clone()
         }
     }
 
-    fn definition_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.status_at)]
+    /// This target as it is defined from now on.
+    pub(crate) fn with_definition(&self, what: What, (source, shadowed): (Source, bool)) -> Self {
+        let shadowed = if shadowed { SHADOWED } else { 0 };
+        Self {
+            what,
+            at: self.at & !SHADOWED | shadowed,
+            source,
+            ..self.clone()
+        }
+    }
+
+    /// Whether this row keeps its definition so, and not only equally.
+    pub(crate) fn keeps(&self, what: &What) -> bool {
+        match (&self.what, what) {
+            (What::Whole(mine), What::Whole(other)) => Arc::ptr_eq(mine, other),
+            (What::Packed(mine), What::Packed(other)) => Arc::ptr_eq(mine, other),
+            (What::Whole(_), What::Packed(_)) | (What::Packed(_), What::Whole(_)) => false,
+        }
+    }
+
+    /// Whether its status is this entry, and not only an equal one.
+    pub(crate) fn keeps_entry(&self, entry: &Arc<[u8]>) -> bool {
+        Arc::ptr_eq(&self.status, entry)
+    }
+
+    /// The API defines the same name, and the file wins.
+    #[must_use]
+    pub const fn shadowed(&self) -> bool {
+        self.at & SHADOWED != 0
+    }
+
+    /// The definition's bytes, where it is packed.
+    pub(crate) fn packed(&self) -> Option<&[u8]> {
+        match &self.what {
+            What::Whole(_) => None,
+            What::Packed(bytes) => Some(bytes),
+        }
+    }
+
+    fn status_bytes(&self) -> &[u8] {
+        &self.status[usize::from(self.at & !SHADOWED)..]
     }
 
     /// The target's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        match &self.whole {
-            Some(whole) => &whole.name,
-            None => definition::name_in(self.definition_bytes()),
+        match &self.what {
+            What::Whole(whole) => &whole.name,
+            What::Packed(bytes) => definition::name_in(bytes),
         }
     }
 
     /// The same, to be kept.
     #[must_use]
     pub fn title(&self) -> Arc<str> {
-        match &self.whole {
-            Some(whole) => Arc::clone(&whole.name),
-            None => self.name().into(),
+        match &self.what {
+            What::Whole(whole) => Arc::clone(&whole.name),
+            What::Packed(_) => self.name().into(),
         }
     }
 
@@ -168,44 +201,44 @@ impl Row {
 
     /// The number of its last transition; 0 before the first.
     #[must_use]
-    pub const fn transition(&self) -> u32 {
-        self.transition
+    pub fn transition(&self) -> u32 {
+        record::transition_in(self.status_bytes())
     }
 
     /// Its group on the page and in the summary.
     #[must_use]
     pub fn group(&self) -> Option<&str> {
-        match &self.whole {
-            Some(whole) => whole.group.as_deref(),
-            None => definition::group_in(self.definition_bytes()),
+        match &self.what {
+            What::Whole(whole) => whole.group.as_deref(),
+            What::Packed(bytes) => definition::group_in(bytes),
         }
     }
 
     /// Its probe's kind, as in config and API.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match &self.whole {
-            Some(whole) => whole.probe.kind(),
-            None => definition::kind_in(self.definition_bytes()),
+        match &self.what {
+            What::Whole(whole) => whole.probe.kind(),
+            What::Packed(bytes) => definition::kind_in(bytes),
         }
     }
 
     /// Its interval and its timeout.
     #[must_use]
     pub fn pace(&self) -> (Duration, Duration) {
-        match &self.whole {
-            Some(whole) => (whole.interval, whole.timeout),
-            None => definition::pace_in(self.definition_bytes()),
+        match &self.what {
+            What::Whole(whole) => (whole.interval, whole.timeout),
+            What::Packed(bytes) => definition::pace_in(bytes),
         }
     }
 
     /// What is checked. Costs a few hundred nanoseconds where this node does not check it.
     #[must_use]
     pub fn definition(&self) -> Arc<Definition> {
-        match &self.whole {
-            Some(whole) => Arc::clone(whole),
-            None => {
-                let definition = definition::decode(self.definition_bytes());
+        match &self.what {
+            What::Whole(whole) => Arc::clone(whole),
+            What::Packed(bytes) => {
+                let definition = definition::decode(bytes);
                 Arc::new(definition.expect("what was read once can be read again"))
             }
         }
@@ -213,15 +246,16 @@ impl Row {
 
     /// Whether it is paused by its definition.
     pub(crate) fn is_paused(&self) -> bool {
-        match &self.whole {
-            Some(whole) => whole.paused,
-            None => definition::is_paused_in(self.definition_bytes()),
+        match &self.what {
+            What::Whole(whole) => whole.paused,
+            What::Packed(bytes) => definition::is_paused_in(bytes),
         }
     }
 
-    fn entry(&self) -> StatusEntry {
-        let entry = StatusEntry::decode(&self.bytes[usize::from(self.status_at)..]);
-        entry.expect("what was encoded here can be decoded")
+    /// Its status and its votes; who wrote it only if it is the store's entry.
+    pub(crate) fn entry(&self) -> StatusEntry {
+        let entry = StatusEntry::decode(self.status_bytes());
+        entry.expect("what was read once can be read again")
     }
 
     /// What its outcomes add up to.
@@ -244,10 +278,10 @@ impl Row {
 
     /// Everything at hand.
     #[must_use]
-    pub fn open(self: &Arc<Self>) -> OpenRow {
+    pub fn open(&self) -> OpenRow {
         let entry = self.entry();
         OpenRow {
-            row: Arc::clone(self),
+            row: self.clone(),
             definition: self.definition(),
             status: entry.status,
             votes: entry.votes,
@@ -258,7 +292,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::Vote;
+    use crate::cluster::{Vote, status_key};
     use crate::definition::{Probe, Tcp, encode};
     use crate::outcome::Reason;
     use crate::testing::definition;
@@ -305,11 +339,14 @@ mod tests {
         }))
     }
 
-    fn rows(definition: &Arc<Definition>) -> [Arc<Row>; 2] {
-        let bytes = encode(definition);
-        [What::Whole(definition), What::Packed(&bytes)].map(|what| {
-            let origin = (Source::Api, true);
-            Arc::new(Row::new(Slot(7), what, origin, &status(), &votes()))
+    fn packed(definition: &Definition) -> What {
+        What::Packed(encode(definition).into())
+    }
+
+    fn rows(definition: &Arc<Definition>) -> [Row; 2] {
+        [What::Whole(Arc::clone(definition)), packed(definition)].map(|what| {
+            let origin = (Source::File, true);
+            Row::new(Slot(7), what, origin, &status(), &votes())
         })
     }
 
@@ -325,7 +362,7 @@ mod tests {
                 assert_eq!(row.is_paused(), definition.paused);
                 assert_eq!(row.definition(), definition);
                 assert_eq!((row.state(), row.transition()), (State::Down, 2));
-                assert_eq!((row.source, row.shadowed), (Source::Api, true));
+                assert_eq!((row.source, row.shadowed()), (Source::File, true));
             }
         }
     }
@@ -339,7 +376,7 @@ mod tests {
                 (open.definition.clone(), open.slot),
                 (definition("web"), Slot(7))
             );
-            assert!(Arc::ptr_eq(open.row(), &row));
+            assert_eq!(open.row(), &row);
         }
     }
 
@@ -351,16 +388,36 @@ mod tests {
             let changed = row.with_status(&up, &None);
             assert_eq!((changed.status(), changed.votes()), (up, None));
             assert_eq!(changed.definition(), definition("web"));
-            let bytes = encode(&other);
-            let changed = row.with_definition(What::Packed(&bytes), (Source::File, false));
+            let changed = row.with_definition(packed(&other), (Source::Api, false));
             assert_eq!((changed.status(), changed.votes()), (status(), votes()));
-            assert_eq!((changed.name(), changed.source), ("other", Source::File));
+            assert_eq!((changed.name(), changed.transition()), ("other", 2));
+            assert_eq!((changed.source, changed.shadowed()), (Source::Api, false));
         }
     }
 
     #[test]
-    fn a_row_is_a_cache_line_and_its_bytes() {
-        let row = size_of::<Row>() + 2 * size_of::<usize>();
-        assert!(row <= 64, "{row}");
+    fn an_entry_of_the_store_is_kept_as_it_lies_there() {
+        let entry = StatusEntry {
+            status: status(),
+            by: "n1".into(),
+            votes: votes(),
+        };
+        let bytes: Arc<[u8]> = [status_key("web"), entry.encode()].concat().into();
+        let fresh = Status::new(Wall(1));
+        let origin = (Source::File, false);
+        let row = Row::new(Slot(7), packed(&definition("web")), origin, &fresh, &None);
+        assert!(!row.keeps_entry(&bytes));
+        let row = row.with_entry((Arc::clone(&bytes), 4), State::Down);
+        assert!(row.keeps_entry(&bytes));
+        assert_eq!(row.entry(), entry);
+        let origin = (Source::File, true);
+        let row = row.with_definition(packed(&definition("web")), origin);
+        assert_eq!((row.entry(), row.shadowed()), (entry, true));
+        assert_eq!((row.state(), row.transition()), (State::Down, 2));
+    }
+
+    #[test]
+    fn a_row_takes_forty_bytes_and_a_slot_without_one_no_more() {
+        assert_eq!((size_of::<Row>(), size_of::<Option<Row>>()), (40, 40));
     }
 }

@@ -4,7 +4,7 @@
 //! visible in this order: the view, then the events, then the answers, so that whoever hears of
 //! a change also finds it. Does not know why anything changed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use base::{Slot, Version};
@@ -12,15 +12,16 @@ use base::{Slot, Version};
 use crate::fleet::{Fleet, Owned};
 use crate::input::{Answer, Batch, Diff, Event, Output, Request, Write};
 use crate::row::Row;
+use crate::rows::{Rows, place};
 use crate::view::{Source, View};
 
 /// A target's row as it shall be; `None` when the target is gone.
-pub(crate) type Change = (Slot, Option<Arc<Row>>);
+type Change = (Slot, Option<Row>);
 
 /// What becomes visible together.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    pub(crate) changes: Vec<Change>,
+    changes: Vec<Change>,
     pub(crate) events: Vec<Event>,
     pub(crate) answers: Vec<(Request, Answer)>,
     pub(crate) loaded: Vec<(Source, Diff)>,
@@ -82,6 +83,8 @@ pub(crate) struct Staging {
     view: Arc<View>,
     /// Owners that the view does not show yet: the newest, and how many changes are on their way.
     ahead: BTreeMap<Slot, (Owned, u32)>,
+    /// How many changes are on their way to readers, by chunk of the rows.
+    unseen: BTreeMap<usize, u32>,
 }
 
 impl Staging {
@@ -95,7 +98,33 @@ impl Staging {
             last_batch: Batch(0),
             view: Arc::new(View::empty()),
             ahead: BTreeMap::new(),
+            unseen: BTreeMap::new(),
         }
+    }
+
+    /// A row has been put into the node's rows, or taken out; readers see it after all that is
+    /// written so far.
+    pub(crate) fn change(&mut self, slot: Slot, row: Option<Row>) {
+        self.open.changes.push((slot, row));
+        *self.unseen.entry(place(slot).0).or_default() += 1;
+    }
+
+    /// The chunks of these changes of which readers then see everything.
+    fn seen_whole(&mut self, changes: &[Change]) -> BTreeSet<usize> {
+        let mut whole = BTreeSet::new();
+        for (slot, _) in changes {
+            let chunk = place(*slot).0;
+            let unseen = self
+                .unseen
+                .get_mut(&chunk)
+                .expect("every change was counted");
+            *unseen -= 1;
+            if *unseen == 0 {
+                self.unseen.remove(&chunk);
+                whole.insert(chunk);
+            }
+        }
+        whole
     }
 
     /// Who owns a target, as this node knows; readers may not yet.
@@ -163,8 +192,8 @@ impl Staging {
         self.ready.is_awaited()
     }
 
-    /// Makes what is ready visible.
-    pub(crate) fn show(&mut self, outputs: &mut VecDeque<Output>) {
+    /// Makes what is ready visible; `rows` are the node's.
+    pub(crate) fn show(&mut self, rows: &Rows, outputs: &mut VecDeque<Output>) {
         let ready = std::mem::take(&mut self.ready);
         self.is_ready = false;
         let is_other = !ready.changes.is_empty()
@@ -172,7 +201,9 @@ impl Staging {
             || ready.fleet.is_some()
             || self.view.version != self.ready_version;
         if is_other {
-            let view = self.view.with(self.ready_version, ready.changes);
+            let whole = self.seen_whole(&ready.changes);
+            let version = self.ready_version;
+            let view = self.view.settled(version, ready.changes, rows, &whole);
             for (slot, _) in &ready.owners {
                 let waiting = self.ahead.get_mut(slot).map(|(_, waiting)| waiting);
                 let waiting = waiting.expect("every change was counted");
@@ -213,7 +244,10 @@ impl Staging {
 mod tests {
     use super::*;
     use crate::input::Key;
-    use base::Origin;
+    use crate::row::OpenRow;
+    use crate::status::Status;
+    use crate::testing::definition;
+    use base::{Origin, Wall};
 
     const REQUEST: Request = Request(1);
 
@@ -233,7 +267,7 @@ mod tests {
 
     fn shown(staging: &mut Staging) -> Vec<Output> {
         let mut outputs = VecDeque::new();
-        staging.show(&mut outputs);
+        staging.show(&Rows::default(), &mut outputs);
         outputs.into()
     }
 
@@ -301,6 +335,38 @@ mod tests {
             (1, 1)
         );
         assert!(staging.ahead.is_empty());
+    }
+
+    #[test]
+    fn readers_take_a_chunk_of_the_nodes_once_nothing_in_it_is_unseen() {
+        let (mut staging, mut rows) = (Staging::new(), Rows::default());
+        let mut change = |staging: &mut Staging, slot, name| {
+            let (origin, status) = ((Source::File, false), Status::new(Wall(0)));
+            let row = OpenRow::new(slot, definition(name), origin, status, None);
+            rows.set(slot, Some(row.row().clone()));
+            staging.change(slot, Some(row.row().clone()));
+            staging.open.writes.push(Write::Remove(Key::Origin));
+            staging.seal(version(1));
+            rows.clone()
+        };
+        change(&mut staging, Slot(0), "a");
+        change(&mut staging, Slot(40), "b");
+        let second = change(&mut staging, Slot(1), "c");
+        staging.persisted(Batch(2));
+        let mut outputs = VecDeque::new();
+        staging.show(&second, &mut outputs);
+        // "c" is not on disk, and lies in one chunk with "a".
+        let names = |staging: &Staging| {
+            let rows = staging.view().rows(None).map(|row| row.title());
+            rows.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names(&staging), "a b");
+        assert_eq!(staging.view().shared_with(&second), 1);
+        staging.persisted(Batch(3));
+        staging.show(&second, &mut outputs);
+        assert_eq!(names(&staging), "a b c");
+        assert_eq!(staging.view().shared_with(&second), 2);
+        assert!(staging.unseen.is_empty());
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! The immutable read model that API, page and command line see.
 //!
-//! A view is a list of chunks behind counted pointers; a change rebuilds only the touched
+//! A view is a list of chunks behind counted pointers; a change replaces only the touched
 //! chunks and swaps the whole. Readers hold a view as long as they like and take no lock.
 //! Hot figures (latency, last check) are not in it: they change with every outcome.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{Slot, Time, Version};
 
 use crate::fleet::{Fleet, Freshness, Owned, stale_after};
 use crate::row::{OpenRow, Row};
+use crate::rows::{Rows, place};
 use crate::status::State;
 
 /// Where a definition comes from.
@@ -83,17 +85,15 @@ impl Counts {
     }
 }
 
-/// How many rows share a counted pointer.
-pub(crate) const CHUNK: usize = 64;
-
-type Chunk = Arc<[Option<Arc<Row>>; CHUNK]>;
+/// How many targets' owners share a counted pointer.
+const CHUNK: usize = 64;
 
 /// Everything that can be asked about all targets, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
     /// The last write that this view reflects.
     pub version: Version,
-    chunks: Vec<Chunk>,
+    rows: Rows,
     by_name: Arc<[Slot]>,
     counts: Counts,
     /// Empty on a node alone.
@@ -107,7 +107,7 @@ impl View {
     pub fn empty() -> Self {
         Self {
             version: Version::default(),
-            chunks: Vec::new(),
+            rows: Rows::default(),
             by_name: Arc::new([]),
             counts: Counts::default(),
             owners: Vec::new(),
@@ -121,13 +121,13 @@ impl View {
         Self::empty().with(
             version,
             rows.into_iter()
-                .map(|row| (row.slot, Some(Arc::clone(row.row())))),
+                .map(|row| (row.slot, Some(row.row().clone()))),
         )
     }
 
     /// The target of this name. O(log n).
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Arc<Row>> {
+    pub fn get(&self, name: &str) -> Option<&Row> {
         let at = self
             .by_name
             .binary_search_by(|&slot| self.at(slot).name().cmp(name))
@@ -136,7 +136,7 @@ impl View {
     }
 
     /// All targets by name, those after `after` only if given.
-    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Arc<Row>> {
+    pub fn rows(&self, after: Option<&str>) -> impl Iterator<Item = &Row> {
         let from = after.map_or(0, |after| {
             self.by_name
                 .partition_point(|&slot| self.at(slot).name() <= after)
@@ -227,45 +227,66 @@ impl View {
         self.counts
     }
 
-    fn at(&self, slot: Slot) -> &Arc<Row> {
+    fn at(&self, slot: Slot) -> &Row {
         self.row(slot)
             .expect("the list by name holds only slots with a row")
     }
 
-    pub(crate) fn row(&self, slot: Slot) -> Option<&Arc<Row>> {
-        self.chunks.get(slot.index() / CHUNK)?[slot.index() % CHUNK].as_ref()
+    pub(crate) fn row(&self, slot: Slot) -> Option<&Row> {
+        self.rows.get(slot)
     }
 
     /// This view with `changes` made; `None` takes a row out. Touched chunks are copied once.
     pub(crate) fn with(
         &self,
         version: Version,
-        changes: impl IntoIterator<Item = (Slot, Option<Arc<Row>>)>,
+        changes: impl IntoIterator<Item = (Slot, Option<Row>)>,
+    ) -> Self {
+        self.settled(version, changes, &Rows::default(), &BTreeSet::new())
+    }
+
+    /// The same, where these chunks of the node's rows hold nothing else that is new: they are
+    /// taken as they are.
+    pub(crate) fn settled(
+        &self,
+        version: Version,
+        changes: impl IntoIterator<Item = (Slot, Option<Row>)>,
+        rows: &Rows,
+        chunks: &BTreeSet<usize>,
     ) -> Self {
         let mut next = self.clone();
         next.version = version;
         let mut renamed = Vec::new();
+        // Of several changes of one slot the last counts.
+        let changes: BTreeMap<Slot, Option<Row>> = changes.into_iter().collect();
         for (slot, row) in changes {
-            let (chunk, at) = (slot.index() / CHUNK, slot.index() % CHUNK);
-            while next.chunks.len() <= chunk {
-                next.chunks.push(Arc::new([const { None }; CHUNK]));
-            }
-            let place = &mut Arc::make_mut(&mut next.chunks[chunk])[at];
-            if let Some(old) = place.as_ref() {
+            let old = self.row(slot);
+            if let Some(old) = old {
                 next.counts.remove(old.state());
             }
             if let Some(new) = row.as_ref() {
                 next.counts.add(new.state());
             }
-            if place.as_ref().map(|r| r.name()) != row.as_ref().map(|r| r.name()) {
+            if old.map(Row::name) != row.as_ref().map(Row::name) {
                 renamed.push(slot);
             }
-            *place = row;
+            if !chunks.contains(&place(slot).0) {
+                next.rows.set(slot, row);
+            }
+        }
+        for &chunk in chunks {
+            next.rows.take_chunk(chunk, rows);
         }
         if !renamed.is_empty() {
             next.by_name = next.merged(renamed);
         }
         next
+    }
+
+    /// How many chunks lie in memory once for this view and the node's rows.
+    #[cfg(test)]
+    pub(crate) fn shared_with(&self, rows: &Rows) -> usize {
+        self.rows.shared_with(rows)
     }
 
     /// The list by name, with `renamed` slots where they belong now. O(n + r log r).
@@ -300,17 +321,17 @@ mod tests {
     use crate::testing::definition;
     use base::Wall;
 
-    fn row(slot: u32, name: &str, state: State) -> (Slot, Option<Arc<Row>>) {
+    fn row(slot: u32, name: &str, state: State) -> (Slot, Option<Row>) {
         let status = Status {
             state,
             ..Status::new(Wall(0))
         };
         let origin = (Source::File, false);
         let row = OpenRow::new(Slot(slot), definition(name), origin, status, None);
-        (Slot(slot), Some(Arc::clone(row.row())))
+        (Slot(slot), Some(row.row().clone()))
     }
 
-    fn names<'a>(rows: impl Iterator<Item = &'a Arc<Row>>) -> Vec<&'a str> {
+    fn names<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<&'a str> {
         rows.map(|row| row.name()).collect()
     }
 
@@ -339,11 +360,31 @@ mod tests {
             [row(0, "a", State::Up), row(64, "b", State::Up)],
         );
         let new = old.with(Version::default(), [row(64, "b", State::Down)]);
-        assert!(Arc::ptr_eq(&old.chunks[0], &new.chunks[0]));
-        assert!(!Arc::ptr_eq(&old.chunks[1], &new.chunks[1]));
+        // Three chunks, of which one is empty and one was touched.
+        assert_eq!(new.shared_with(&old.rows), 2);
         assert!(Arc::ptr_eq(&old.by_name, &new.by_name));
         assert_eq!(old.get("b").map(|r| r.state()), Some(State::Up));
         assert_eq!(new.get("b").map(|r| r.state()), Some(State::Down));
+    }
+
+    #[test]
+    fn a_settled_chunk_is_the_nodes_own_and_counts_and_names_follow_it() {
+        let mut rows = Rows::default();
+        let old = View::empty().with(Version::default(), [row(0, "a", State::Up)]);
+        rows.set(Slot(0), row(0, "b", State::Down).1);
+        rows.set(Slot(40), row(40, "c", State::Up).1);
+        let changes = [
+            row(0, "a", State::Paused),
+            row(0, "b", State::Down),
+            row(40, "c", State::Up),
+        ];
+        let chunks = BTreeSet::from([0, 1]);
+        let new = old.settled(Version::default(), changes, &rows, &chunks);
+        assert_eq!((new.shared_with(&rows), new.rows == rows), (2, true));
+        assert_eq!(names(new.rows(None)), ["b", "c"]);
+        let counts = new.counts();
+        assert_eq!((counts.up, counts.down, counts.total()), (1, 1, 2));
+        assert_eq!((old.counts().up, names(old.rows(None))), (1, vec!["a"]));
     }
 
     #[test]

@@ -249,6 +249,11 @@ impl Ownership {
             is_live: false,
         };
         if self.targets.len() <= slot.index() {
+            if self.targets.capacity() <= slot.index() {
+                // An eighth more than is needed: there may be a million.
+                let room = slot.index() + 1 - self.targets.len();
+                self.targets.reserve_exact(room + slot.index() / 8);
+            }
             self.targets.resize(slot.index() + 1, nothing);
         }
         let target = &mut self.targets[slot.index()];

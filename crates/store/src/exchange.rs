@@ -487,7 +487,7 @@ impl Store {
             }
             let origin = self.known[usize::from(slot)].origin;
             let over = self.contexts.get(&at).map_or(0, |c| c.over.len() + 1);
-            bytes += size_of(seq, self.table.key(at), self.table.value(at), over);
+            bytes += size_of(seq, self.table.key(at).len(), self.table.value(at), over);
             match groups.last_mut() {
                 Some((last, group)) if *last == origin => group.push(self.entry(at)),
                 _ => {

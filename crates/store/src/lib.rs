@@ -35,6 +35,7 @@ pub use input::{Input, Mark, Output, Record};
 pub use message::{CopyOf, DecodeError, Marker, Message, Sent, Vector, WIRE_VERSION};
 pub use seen::Seen;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -293,11 +294,22 @@ impl Store {
     /// greater version. `None` when there is nothing, or it was deleted.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let shown = self
-            .table
-            .under(key)
-            .max_by_key(|&at| (self.table.value(at).is_some(), self.version_of(at)))?;
-        self.table.value(shown)
+        self.table.value(self.shown(key)?)
+    }
+
+    /// The same to be kept, and where in the bytes it begins: as long as both hold it, it lies in
+    /// memory once. What a reader holds stays as it is, whatever is written.
+    pub fn share(&mut self, key: &[u8]) -> Option<(Arc<[u8]>, usize)> {
+        let shown = self.shown(key)?;
+        self.table.value(shown)?;
+        Some(self.table.share(shown))
+    }
+
+    /// The same of the write with this version.
+    pub fn share_write(&mut self, key: &[u8], version: Version) -> Option<(Arc<[u8]>, usize)> {
+        let is_it = |at: &At| self.version_of(*at) == version;
+        let at = self.table.under(key).find(is_it)?;
+        Some(self.table.share(at))
     }
 
     /// All that is held under a key, by version; more than one where writers did not know of each
@@ -310,10 +322,9 @@ impl Store {
     }
 
     /// Every entry with its key, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Held<'_>)> {
-        self.table
-            .iter()
-            .map(|at| (self.table.key(at), self.held(at)))
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Held<'_>)> {
+        let all = self.table.iter();
+        all.map(|at| (self.table.key(at).whole(), self.held(at)))
     }
 
     /// How many entries are held, deletes included.
@@ -446,6 +457,11 @@ impl Store {
             let closed = known.closed.as_ref();
             closed.is_some_and(|all| all.covers(claim)) || claim.prefix() >= version.seq
         })
+    }
+
+    fn shown(&self, key: &[u8]) -> Option<At> {
+        let under = self.table.under(key);
+        under.max_by_key(|&at| (self.table.value(at).is_some(), self.version_of(at)))
     }
 
     fn held(&self, at: At) -> Held<'_> {

@@ -82,7 +82,7 @@ impl Store {
     /// Writes what an entry holds once more under the own origin, as a copy of it.
     pub(crate) fn copy(&mut self, at: At) {
         let context = self.context_of_copy(at);
-        let key = self.table.key(at).to_vec();
+        let key = self.table.key(at).whole().into_owned();
         let value = self.table.value(at).map(<[u8]>::to_vec);
         self.stage(key, value, context);
     }
@@ -287,7 +287,8 @@ impl Store {
         self.note_gone(slot, seq, seq);
         let place = record::entry_place(self.known[usize::from(slot)].origin, seq);
         self.batch.writes.insert(place, None);
-        self.batch.changed.insert(self.table.key(at).to_vec());
+        let key = self.table.key(at).whole();
+        self.batch.changed.insert(key.into_owned());
         self.contexts.remove(&at);
         self.waiting.remove(&(slot, seq));
         self.table.remove(at);
@@ -306,7 +307,8 @@ impl Store {
         let (_, seq) = self.table.dot(at);
         let nothing = Context::default();
         let context = self.contexts.get(&at).unwrap_or(&nothing);
-        self.sent(seq, self.table.key(at), self.table.value(at), context)
+        let key = self.table.key(at).whole();
+        self.sent(seq, &key, self.table.value(at), context)
     }
 
     fn sent(&self, seq: u64, key: &[u8], value: Option<&[u8]>, context: &Context) -> Sent {
@@ -418,6 +420,10 @@ impl Store {
             }
             acks.append(&mut batch.acks);
             self.announce(batch.fresh, batch.exchanged);
+        }
+        if self.at_disk.is_empty() {
+            // A long file was written: the room that it took is given back.
+            self.at_disk.shrink_to(16);
         }
         for (node, slot) in acks {
             self.acknowledge(node, slot);

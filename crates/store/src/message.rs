@@ -272,10 +272,10 @@ impl Message {
 }
 
 /// How many bytes an entry takes within its group, at most.
-pub(crate) fn size_of(seq: u64, key: &[u8], value: Option<&[u8]>, over: usize) -> usize {
+pub(crate) fn size_of(seq: u64, key_len: usize, value: Option<&[u8]>, over: usize) -> usize {
     let value = value.map_or(0, |v| number_size(v.len() as u64) + v.len());
-    let head = number_size(seq) + number_size((key.len() as u64) << 2);
-    head + key.len() + value + if over > 0 { 2 + over * 18 } else { 0 }
+    let head = number_size(seq) + number_size((key_len as u64) << 2);
+    head + key_len + value + if over > 0 { 2 + over * 18 } else { 0 }
 }
 
 /// How many bytes a number takes.

@@ -74,7 +74,7 @@ impl Store {
                 continue;
             };
             let over = self.contexts.get(&at).map_or(0, |c| c.over.len() + 1);
-            let size = size_of(seq, self.table.key(at), self.table.value(at), over);
+            let size = size_of(seq, self.table.key(at).len(), self.table.value(at), over);
             let piece = Piece {
                 at,
                 left,

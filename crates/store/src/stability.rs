@@ -244,7 +244,7 @@ impl Store {
     /// An own write supersedes all own ones before it under its key: a copy must not do that to
     /// a sibling, and one that waits for the disk may move or supersede the entry already.
     fn may_copy(&self, at: At) -> bool {
-        let key = self.table.key(at);
+        let key = &self.table.key(at).whole();
         let is_mine = |other: At| Some(self.table.dot(other).0) == self.mine;
         !self.table.under(key).any(is_mine) && !self.staged.has(key)
     }

@@ -1,25 +1,62 @@
 //! The entries: by key, and by origin in the order of their numbers.
 //!
-//! Forty bytes an entry beside its key and value, four to eight of an index by hash, and whatever
-//! contexts there are (for seconds after a hand-over). Entries of one key form a chain; live
-//! entries of one origin form a list in the order of their numbers, so that what a peer lacks is
-//! found from its end. Does not know when an entry is superseded.
+//! Forty-eight bytes an entry beside its key and value, four to eight of an index by hash, and
+//! whatever contexts there are (for seconds after a hand-over). What readers keep too lies in
+//! memory once, behind a counted pointer, and without its key where the value repeats that. Entries of one key form a chain; live entries of one
+//! origin form a list in the order of their numbers, so that what a peer lacks is found from its
+//! end. Does not know when an entry is superseded.
 
-use base::hash64;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base::{hash64, hash64_of};
 
 /// No entry.
 const NONE: u32 = u32::MAX;
 const DELETED: u16 = 1 << 15;
+/// In how many places of a value its key is looked for.
+const LOOK: usize = 16;
 
 /// Where an entry lies, while it lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct At(u32);
 
+/// A key and its value.
+#[derive(Clone, Debug)]
+enum Content {
+    /// The key, then the value; only the table has them.
+    Own(Box<[u8]>),
+    /// The same; a reader has been given them, too.
+    Shared(Arc<[u8]>),
+    /// The value, which a reader has been given, too; the first byte of the key, and where in the
+    /// value its other bytes are.
+    Inside(Arc<[u8]>, u8, u16),
+}
+
+/// A key as it lies in memory: in one piece or in two.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InTable<'a> {
+    head: &'a [u8],
+    tail: &'a [u8],
+}
+
+impl<'a> InTable<'a> {
+    pub(crate) const fn len(self) -> usize {
+        self.head.len() + self.tail.len()
+    }
+
+    pub(crate) fn whole(self) -> Cow<'a, [u8]> {
+        match self.tail {
+            [] => self.head.into(),
+            tail => [self.head, tail].concat().into(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
     seq: u64,
-    /// The key, then the value.
-    bytes: Box<[u8]>,
+    content: Content,
     key_len: u16,
     origin: u16,
     /// The next entry under the same key, or the next free place.
@@ -49,8 +86,10 @@ pub(crate) struct Table {
     lists: Vec<List>,
 }
 
-/// Entries are kept in blocks, so that growing never copies and leaves no slack.
+/// Entries are kept in blocks, so that growing copies little.
 const BLOCK: u32 = 1 << 12;
+/// The last block grows by so many entries, so that a small table leaves little slack.
+const GROWTH: usize = 1 << 9;
 
 impl Table {
     pub(crate) fn new() -> Self {
@@ -70,16 +109,48 @@ impl Table {
         self.live
     }
 
-    pub(crate) fn key(&self, at: At) -> &[u8] {
+    pub(crate) fn key(&self, at: At) -> InTable<'_> {
         let entry = self.entry(at.0);
-        &entry.bytes[..usize::from(entry.key_len & !DELETED)]
+        let len = usize::from(entry.key_len & !DELETED);
+        let (head, tail): (&[u8], &[u8]) = match &entry.content {
+            Content::Own(bytes) => (&bytes[..len], &[]),
+            Content::Shared(bytes) => (&bytes[..len], &[]),
+            Content::Inside(value, first, from) => {
+                let from = usize::from(*from);
+                (std::slice::from_ref(first), &value[from..from + len - 1])
+            }
+        };
+        InTable { head, tail }
     }
 
     /// The value; `None` for a delete.
     pub(crate) fn value(&self, at: At) -> Option<&[u8]> {
         let entry = self.entry(at.0);
         let key_len = usize::from(entry.key_len & !DELETED);
-        (entry.key_len & DELETED == 0).then(|| &entry.bytes[key_len..])
+        (entry.key_len & DELETED == 0).then(|| match &entry.content {
+            Content::Own(bytes) => &bytes[key_len..],
+            Content::Shared(bytes) => &bytes[key_len..],
+            Content::Inside(value, ..) => value,
+        })
+    }
+
+    /// An entry's value, to be kept by a reader as well, and where in the bytes it begins; nothing
+    /// for a delete.
+    pub(crate) fn share(&mut self, at: At) -> (Arc<[u8]>, usize) {
+        let entry = self.entry_mut(at.0);
+        let key_len = usize::from(entry.key_len & !DELETED);
+        if let Content::Own(bytes) = &entry.content {
+            let (key, value) = bytes.split_at(key_len);
+            entry.content = match key.split_first().zip(find_within(value, &key[1..])) {
+                Some(((&first, _), from)) => Content::Inside(value.into(), first, from),
+                None => Content::Shared(bytes[..].into()),
+            };
+        }
+        match &entry.content {
+            Content::Shared(bytes) => (Arc::clone(bytes), key_len),
+            Content::Inside(value, ..) => (Arc::clone(value), 0),
+            Content::Own(_) => unreachable!("it was just shared"),
+        }
     }
 
     /// Origin and number.
@@ -143,7 +214,7 @@ impl Table {
         let next = self.index[place];
         let at = self.take_room(Entry {
             seq,
-            bytes,
+            content: Content::Own(bytes),
             key_len,
             origin,
             next,
@@ -160,7 +231,7 @@ impl Table {
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, at: At) {
         self.unlink(at.0);
-        let place = self.find(self.key(at));
+        let place = self.find_entry(at.0);
         let next = self.entry(at.0).next;
         if self.index[place] == at.0 {
             self.index[place] = next;
@@ -177,7 +248,7 @@ impl Table {
         }
         let free = self.free;
         let entry = self.entry_mut(at.0);
-        entry.bytes = Box::default();
+        entry.content = Content::Own(Box::default());
         entry.key_len = 0;
         entry.next = free;
         self.free = at.0;
@@ -202,9 +273,12 @@ impl Table {
         let at = self.count;
         assert!(at < NONE, "four billion entries");
         if at.is_multiple_of(BLOCK) {
-            self.entries.push(Vec::with_capacity(BLOCK as usize));
+            self.entries.push(Vec::new());
         }
         let last = self.entries.last_mut().expect("a block was just made");
+        if last.len() == last.capacity() {
+            last.reserve_exact(GROWTH);
+        }
         last.push(entry);
         self.count += 1;
         at
@@ -216,11 +290,37 @@ impl Table {
         let mut place = home(key, mask);
         loop {
             let at = self.index[place];
-            if at == NONE || self.key(At(at)) == key {
+            if at == NONE || self.is_under(at, key) {
                 return place;
             }
             place = (place + 1) & mask;
         }
+    }
+
+    fn is_under(&self, at: u32, key: &[u8]) -> bool {
+        let entry = self.entry(at);
+        usize::from(entry.key_len & !DELETED) == key.len()
+            && match &entry.content {
+                Content::Own(bytes) => bytes[..key.len()] == *key,
+                Content::Shared(bytes) => bytes[..key.len()] == *key,
+                Content::Inside(..) => {
+                    let InTable { head, tail } = self.key(At(at));
+                    key.strip_prefix(head) == Some(tail)
+                }
+            }
+    }
+
+    /// Where in the index the first entry under the key of this one is.
+    fn find_entry(&self, at: u32) -> usize {
+        match self.key(At(at)) {
+            InTable { head, tail: [] } => self.find(head),
+            key => self.find(&key.whole()),
+        }
+    }
+
+    fn home_of(&self, at: u32, mask: usize) -> usize {
+        let InTable { head, tail } = self.key(At(at));
+        within(hash64_of([head, tail]), mask)
     }
 
     fn grow(&mut self) {
@@ -228,7 +328,7 @@ impl Table {
         self.index = vec![NONE; old.len() * 2];
         for at in old.into_iter().filter(|&at| at != NONE) {
             let mask = self.index.len() - 1;
-            let mut place = home(self.key(At(at)), mask);
+            let mut place = self.home_of(at, mask);
             while self.index[place] != NONE {
                 place = (place + 1) & mask;
             }
@@ -246,7 +346,7 @@ impl Table {
             if at == NONE {
                 return;
             }
-            let wanted = home(self.key(At(at)), mask);
+            let wanted = self.home_of(at, mask);
             // Stays if its home lies cyclically in (gap, place].
             let stays = (place.wrapping_sub(wanted) & mask) < (place.wrapping_sub(gap) & mask);
             if !stays {
@@ -345,7 +445,22 @@ impl Table {
 }
 
 fn home(key: &[u8], mask: usize) -> usize {
-    usize::try_from(hash64(key) & mask as u64).expect("below the length of the index")
+    within(hash64(key), mask)
+}
+
+fn within(hash: u64, mask: usize) -> usize {
+    usize::try_from(hash & mask as u64).expect("below the length of the index")
+}
+
+/// Where in a value the rest of its key is: looked for near its beginning only.
+fn find_within(value: &[u8], rest: &[u8]) -> Option<u16> {
+    if rest.is_empty() || rest.len() > value.len() {
+        return None;
+    }
+    let mut places = value.windows(rest.len()).take(LOOK);
+    places
+        .position(|place| place == rest)
+        .and_then(|at| u16::try_from(at).ok())
 }
 
 #[cfg(test)]
@@ -355,6 +470,53 @@ mod tests {
     use base::Rng;
 
     use super::*;
+
+    #[test]
+    fn what_is_shared_is_what_is_held_and_lies_in_memory_once() {
+        let values: [(&[u8], &[u8], usize); 4] = [
+            (b"key", b"value", 3),
+            // The value repeats all of the key but its first byte, or seems to.
+            (b"fname", b"..name and more", 0),
+            (b"sname", b"0123456789012345name", 5),
+            (b"f", b"", 1),
+        ];
+        for (key, value, from) in values {
+            let mut table = Table::new();
+            let at = table.insert(0, 1, key, Some(value));
+            let other = table.insert(0, 2, b"other", None);
+            let (shared, begins) = table.share(at);
+            assert_eq!((&shared[begins..], begins), (value, from));
+            assert!(Arc::ptr_eq(&shared, &table.share(at).0));
+            assert_eq!(
+                (&*table.key(at).whole(), table.key(at).len()),
+                (key, key.len())
+            );
+            assert_eq!(table.value(at), Some(value));
+            assert_eq!(table.under(key).collect::<Vec<_>>(), [at]);
+            for n in 0..99 {
+                table.insert(1, n + 1, format!("k{n}").as_bytes(), None);
+            }
+            assert_eq!(
+                table.under(key).collect::<Vec<_>>(),
+                [at],
+                "the index has grown"
+            );
+            table.share(other);
+            assert_eq!(
+                (&*table.key(other).whole(), table.value(other)),
+                (&b"other"[..], None)
+            );
+            // Who holds it keeps it; the table does not.
+            table.remove(at);
+            assert_eq!((&shared[begins..], Arc::strong_count(&shared)), (value, 1));
+            assert_eq!(table.under(key).count(), 0);
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_forty_eight_bytes() {
+        assert_eq!(size_of::<Entry>(), 48);
+    }
 
     /// Key, value and place by dot.
     type Plain = BTreeMap<(u16, u64), (Vec<u8>, Option<Vec<u8>>, At)>;
@@ -372,8 +534,14 @@ mod tests {
                     table.remove(at);
                 } else {
                     let key = format!("k{}", rng.below(40)).into_bytes();
-                    let value = rng.chance(70).then(|| vec![7; rng.below(9) as usize]);
+                    let value = rng.chance(70).then(|| match rng.chance(50) {
+                        true => vec![7; rng.below(9) as usize],
+                        false => [b".", &key[1..], b"!"].concat(),
+                    });
                     let at = table.insert(origin, seq, &key, value.as_deref());
+                    if rng.chance(50) {
+                        table.share(at);
+                    }
                     plain.insert((origin, seq), (key, value, at));
                 }
             }

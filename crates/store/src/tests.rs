@@ -216,7 +216,7 @@ fn it_shows_what_an_independent_crdt_shows_after_the_same_history() {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
                 let mut ours: Vec<(String, String)> = cluster.stores[id]
                     .iter()
-                    .filter_map(|(key, held)| Some((text(key), text(held.value?))))
+                    .filter_map(|(key, held)| Some((text(&key), text(held.value?))))
                     .collect();
                 ours.sort();
                 assert_eq!(ours, theirs, "seed {seed}, step {step}, node {id}");

@@ -354,9 +354,9 @@ fn held(store: &Store, key: &[u8]) -> Option<Held> {
 
 /// Everything that the store holds, in the order of the keys.
 fn all(store: &Store) -> Vec<Held> {
-    let keys: BTreeSet<&[u8]> = store.iter().map(|(key, _)| key).collect();
+    let keys: BTreeSet<_> = store.iter().map(|(key, _)| key).collect();
     keys.into_iter()
-        .filter_map(|key| held(store, key))
+        .filter_map(|key| held(store, &key))
         .collect()
 }
 

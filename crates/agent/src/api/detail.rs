@@ -262,7 +262,7 @@ impl Story {
             "accused": accused,
             "why": self.why(),
             "definition": definition::to_json(&self.row.definition),
-            "shadowed": self.row.shadowed,
+            "shadowed": self.row.shadowed(),
             "by": self.by.as_ref().ok(),
             "partial": counters.is_none(),
             "missing": self.by.as_ref().err().map(missing),

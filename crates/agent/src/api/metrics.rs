@@ -78,7 +78,7 @@ impl Iterator for Exposition {
         if self.after.is_none() {
             out.family(family.name, "gauge", family.help);
         }
-        let rows: Vec<&Arc<Row>> = self.view.rows(self.after.as_deref()).take(ROWS).collect();
+        let rows: Vec<&Row> = self.view.rows(self.after.as_deref()).take(ROWS).collect();
         for row in rows.iter().filter(|row| self.front.is_checked_here(row)) {
             (family.write)(row, &self.front.figures, &mut out);
         }

@@ -124,7 +124,7 @@ impl<'a> Target<'a> {
             group: definition.group.as_deref(),
             source: row.source.name(),
             address: masked(definition.probe.address()),
-            shadowed: row.shadowed,
+            shadowed: row.shadowed(),
         }
     }
 }

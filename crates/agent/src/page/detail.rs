@@ -78,7 +78,7 @@ fn head(front: &Front, story: &Story) -> Markup {
             @if row.votes.as_ref().is_some_and(|votes| votes.contested) {
                 span.badge { "contested: others see it answer" }
             }
-            @if row.shadowed { span.badge { "the API's definition is shadowed by the file's" } }
+            @if row.shadowed() { span.badge { "the API's definition is shadowed by the file's" } }
             p.where {
                 span { (masked(definition.probe.address())) }
                 span { (definition.probe.kind()) " every " (words::exact(definition.interval))

@@ -29,7 +29,7 @@ pub(super) struct Wish {
 }
 
 /// The targets that are meant, in five piles, worst first.
-pub(super) type Piles<'a> = [Vec<&'a Arc<Row>>; 5];
+pub(super) type Piles<'a> = [Vec<&'a Row>; 5];
 
 /// `GET /`.
 pub(super) async fn show(State(desk): State<Arc<Desk>>, query: Query) -> Response {

@@ -4,7 +4,6 @@
 //! when a square changed.
 
 use base::Time;
-use std::sync::Arc;
 
 use health::{Row, View};
 use maud::{Markup, html};
@@ -29,7 +28,7 @@ pub(super) fn show(
     now: Time,
     seen: Option<&str>,
 ) -> Markup {
-    let mut rows: Vec<&Arc<Row>> = piles.iter().flatten().copied().collect();
+    let mut rows: Vec<&Row> = piles.iter().flatten().copied().collect();
     let bytes: usize = rows
         .iter()
         .map(|row| row.name().len() * 3 + SQUARE_BYTES)
@@ -40,7 +39,7 @@ pub(super) fn show(
     rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     let letters: Vec<(&Row, &str)> = rows
         .iter()
-        .map(|row| (&***row, letter(front, row, now)))
+        .map(|row| (*row, letter(front, row, now)))
         .collect();
     let version = version(&letters);
     if seen == Some(&version) {

@@ -226,7 +226,7 @@ pub(crate) fn change(front: &Front, name: &str, to: State, reason: Reason) {
         transition: status.recent[status.recent.len() - 1],
         detail,
     };
-    let origin = (old.source, old.shadowed);
+    let origin = (old.source, old.shadowed());
     let new = OpenRow::new(old.slot, old.definition(), origin, status, old.votes());
     check(front, &new);
     replace(front, seq, new);

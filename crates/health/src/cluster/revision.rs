@@ -111,10 +111,12 @@ pub(crate) fn sum_of<'a>(entries: impl Iterator<Item = &'a [u8]>) -> (u64, u64) 
 #[derive(Debug, Default)]
 pub(crate) struct Catalog {
     manifest: Manifest,
-    /// The hash of each entry that is here, by the hash of its name: sixteen bytes and no text. Two
-    /// names with one hash (in a million names: once in forty million files) would make the sum
-    /// wrong, and the file take effect late.
-    entries: BTreeMap<u64, u64>,
+    /// The hash of each entry that is here and of which the rows say otherwise, because it has not
+    /// taken effect yet or can't be read; `None` for one that is gone. The hashes of all others are
+    /// those of what the rows keep.
+    aside: BTreeMap<Arc<str>, Option<u64>>,
+    /// How many entries are here, and what their hashes add up to.
+    count: u64,
     sum: u64,
     /// What came since the last revision took effect.
     changed: BTreeSet<Arc<str>>,
@@ -137,19 +139,29 @@ impl Catalog {
         &self.manifest
     }
 
-    /// An entry has come, changed or gone.
-    pub(crate) fn entry(&mut self, now: Time, name: &Arc<str>, content: Option<&[u8]>) {
-        let old = match content {
-            Some(content) => {
-                let hash = hash64(content);
-                self.sum = self.sum.wrapping_add(hash);
-                self.entries.insert(hash64(name.as_bytes()), hash)
-            }
-            None => self.entries.remove(&hash64(name.as_bytes())),
-        };
+    /// An entry has come, changed or gone; `row` is the hash of what its row keeps of the file.
+    pub(crate) fn entry(
+        &mut self,
+        now: Time,
+        name: &Arc<str>,
+        content: Option<&[u8]>,
+        row: Option<u64>,
+    ) {
+        let old = self.hash(name, row);
+        let new = content.map(hash64);
+        self.aside.insert(Arc::clone(name), new);
         self.sum = self.sum.wrapping_sub(old.unwrap_or(0));
+        self.sum = self.sum.wrapping_add(new.unwrap_or(0));
+        self.count = self.count + u64::from(new.is_some()) - u64::from(old.is_some());
         self.changed.insert(Arc::clone(name));
         self.waiting_since = Some(now);
+    }
+
+    /// An entry has taken effect; `row` is the hash of what its row keeps of the file now.
+    pub(crate) fn settle(&mut self, name: &str, row: Option<u64>) {
+        if self.aside.get(name) == Some(&row) {
+            self.aside.remove(name);
+        }
     }
 
     /// A manifest has come.
@@ -188,7 +200,7 @@ impl Catalog {
 
     /// Whether the entries that are here are the manifest's.
     pub(crate) fn is_complete(&self) -> bool {
-        self.sum == self.manifest.sum && self.entries.len() as u64 == self.manifest.count
+        self.sum == self.manifest.sum && self.count == self.manifest.count
     }
 
     /// When [`Self::take`] should be asked again.
@@ -199,9 +211,15 @@ impl Catalog {
             .map(|since| since + PATIENCE)
     }
 
-    /// The hash of an entry that is here.
-    pub(crate) fn hash(&self, name: &str) -> Option<u64> {
-        self.entries.get(&hash64(name.as_bytes())).copied()
+    /// The hash of an entry that is here; `row` is the hash of what its row keeps of the file.
+    pub(crate) fn hash(&self, name: &str, row: Option<u64>) -> Option<u64> {
+        self.aside.get(name).copied().unwrap_or(row)
+    }
+
+    /// How many entries are here.
+    #[cfg(test)]
+    pub(crate) const fn count(&self) -> u64 {
+        self.count
     }
 
     /// What the entries that are here add up to: another number when one has come.
@@ -220,7 +238,33 @@ mod tests {
     }
 
     fn give(catalog: &mut Catalog, name: &str, content: &str) {
-        catalog.entry(Time(0), &name.into(), Some(content.as_bytes()));
+        catalog.entry(Time(0), &name.into(), Some(content.as_bytes()), None);
+    }
+
+    #[test]
+    fn what_is_in_effect_is_kept_by_the_rows_alone_and_counts_all_the_same() {
+        let hash = |content: &str| Some(hash64(content.as_bytes()));
+        let mut catalog = Catalog::default();
+        give(&mut catalog, "a", "A1");
+        give(&mut catalog, "b", "B1");
+        catalog.hear(Time(0), manifest(1, &["A1", "B1"]));
+        assert!(catalog.take(Time(1)).unwrap().complete);
+        catalog.settle("a", hash("A1"));
+        // This one can't be read: its row says otherwise.
+        catalog.settle("b", None);
+        assert_eq!(catalog.aside.len(), 1);
+        assert_eq!(catalog.hash("a", hash("A1")), hash("A1"));
+        assert_eq!(catalog.hash("b", None), hash("B1"));
+        assert!(catalog.is_in_effect());
+        catalog.entry(Time(2), &"a".into(), Some(b"A2"), hash("A1"));
+        catalog.entry(Time(2), &"b".into(), None, None);
+        assert_eq!(catalog.hash("a", hash("A1")), hash("A2"));
+        assert_eq!(catalog.hash("b", None), None);
+        catalog.hear(Time(2), manifest(2, &["A2"]));
+        assert!(catalog.take(Time(2)).unwrap().complete);
+        catalog.settle("a", hash("A2"));
+        catalog.settle("b", None);
+        assert!(catalog.aside.is_empty() && catalog.is_complete());
     }
 
     #[test]
@@ -234,7 +278,7 @@ mod tests {
         assert!(effective.complete && effective.changed.len() == 2);
         assert_eq!(catalog.take(Time(3)), None);
         // The next one comes in another order: first the entry that goes.
-        catalog.entry(Time(4), &"b".into(), None);
+        catalog.entry(Time(4), &"b".into(), None, None);
         assert_eq!(catalog.take(Time(4)), None, "still revision 1, incomplete");
         catalog.hear(Time(5), manifest(2, &["A1"]));
         let effective = catalog.take(Time(5)).unwrap();

@@ -82,7 +82,7 @@ impl Node {
             .cluster
             .store
             .iter()
-            .map(|(key, _)| key.to_vec())
+            .map(|(key, _)| key.into_owned())
             .collect();
         let mut api = Vec::new();
         for key in keys {
@@ -122,7 +122,7 @@ impl Node {
     /// this life's: nobody holds a place among them, and none of an earlier life is taken for one.
     fn tell_the_past_together(&mut self) {
         let joined = self.joined.as_ref().expect("it was just made");
-        let keys = joined.cluster.store.iter().map(|(key, _)| kind_of(key));
+        let keys = joined.cluster.store.iter().map(|(key, _)| kind_of(&key));
         let names = keys.filter_map(|kind| match kind {
             Some(Kind::Status(name)) => Some(name),
             _ => None,
@@ -328,7 +328,9 @@ impl Node {
         for (definition, content) in definitions.iter().zip(encoded) {
             let name = &definition.name;
             gone.remove(name);
-            if joined.cluster.catalog.hash(name) != Some(hash64(content)) {
+            let here = self.entry_hash(name);
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            if here != Some(hash64(content)) {
                 let key = definition_key(Source::File, name);
                 joined.cluster.write(now, key, Some(content.clone()));
             }
@@ -354,8 +356,8 @@ impl Node {
     fn write_back(&mut self, aside: Aside) {
         let now = self.now;
         for (name, was) in aside {
+            let here = self.entry_hash(&name);
             let joined = self.joined.as_mut().expect("only a joined node comes here");
-            let here = joined.cluster.catalog.hash(&name);
             match was {
                 Some(content) if here != Some(hash64(&content)) => {
                     let key = definition_key(Source::File, &name);
@@ -407,16 +409,30 @@ impl Node {
         match source {
             Source::File => {
                 let entry = self.known(name).filter(|entry| entry.in_file);
-                let row = entry.map(|entry| Arc::clone(self.row(entry.slot)));
+                let row = entry.map(|entry| self.row(entry.slot).clone());
                 let joined = self.joined.as_mut().expect("its store spoke");
                 if let Some(file) = &mut joined.file {
-                    file.is_written_over(name, row.as_deref());
+                    file.is_written_over(name, row.as_ref());
                 }
-                let content = joined.cluster.store.get(key).map(<[u8]>::to_vec);
-                joined.cluster.catalog.entry(now, name, content.as_deref());
+                let row = row.and_then(|row| row.packed().map(hash64));
+                let cluster = &mut joined.cluster;
+                let content = cluster.store.get(key);
+                cluster.catalog.entry(now, name, content, row);
             }
             Source::Api => self.apply(Source::Api, name),
         }
+    }
+
+    /// The hash of what a row keeps of the file.
+    fn row_hash(&self, name: &str) -> Option<u64> {
+        let entry = self.known(name).filter(|entry| entry.in_file)?;
+        self.row(entry.slot).packed().map(hash64)
+    }
+
+    /// The hash of the file's entry for a name, as it is here.
+    fn entry_hash(&self, name: &str) -> Option<u64> {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        joined.cluster.catalog.hash(name, self.row_hash(name))
     }
 
     pub(super) fn manifest_stored(&mut self, key: &[u8]) {
@@ -434,13 +450,18 @@ impl Node {
     fn apply_file(&mut self, names: Vec<Arc<str>>) {
         // In the order of the beat, so that the node walks through its memory as through time.
         let mut definitions = Vec::new();
-        for name in names {
-            match self.stored_definition(Source::File, &name) {
+        for name in &names {
+            match self.stored_definition(Source::File, name) {
                 Some(definition) => definitions.push(definition),
-                None => drop(self.set(&name, Source::File, None)),
+                None => drop(self.set(name, Source::File, None)),
             }
         }
         self.set_all(Source::File, &definitions);
+        for name in &names {
+            let row = self.row_hash(name);
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            joined.cluster.catalog.settle(name, row);
+        }
         self.adopt_orphans();
     }
 

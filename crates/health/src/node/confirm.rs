@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Wall, hash64};
+use base::{Duration, NodeId, Slot, Version, Wall, hash64};
 
 use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
@@ -348,14 +348,42 @@ impl Node {
     /// What the store holds of a target's status: the sibling that all nodes choose, and how many
     /// there are.
     pub(super) fn held_status(&self, name: &str) -> (Option<StatusEntry>, usize) {
+        let (best, siblings) = self.held_write(name);
+        (best.map(|(entry, _)| entry), siblings)
+    }
+
+    /// The same with the write that brought it.
+    fn held_write(&self, name: &str) -> (Option<(StatusEntry, Version)>, usize) {
         let joined = self.joined.as_ref().expect("only a joined node comes here");
         let held = joined.cluster.store.entries(&status_key(name));
         let siblings = held.len();
-        let entries = held
-            .iter()
-            .filter_map(|held| StatusEntry::decode(held.value?).ok());
-        let best = entries.max_by(|a, b| a.rank().cmp(&b.rank()));
+        let read = |held: &store::Held<'_>| {
+            let entry = StatusEntry::decode(held.value?).ok()?;
+            Some((entry, held.version))
+        };
+        let entries = held.iter().filter_map(read);
+        let best = entries.max_by(|(a, _), (b, _)| a.rank().cmp(&b.rank()));
         (best, siblings)
+    }
+
+    /// A row with the status that the store holds, if it holds any; it then lies in memory once.
+    pub(super) fn as_stored(&mut self, name: &str, row: Row) -> Row {
+        if self.joined.is_none() {
+            return row;
+        }
+        match self.held_write(name).0 {
+            Some((entry, version)) => {
+                let bytes = self.share_status(name, version);
+                row.with_entry(bytes, entry.status.state)
+            }
+            None => row,
+        }
+    }
+
+    fn share_status(&mut self, name: &str, version: Version) -> (Arc<[u8]>, usize) {
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let shared = joined.cluster.store.share_write(&status_key(name), version);
+        shared.expect("it was just read")
     }
 
     /// The status of a target has changed in the store: readers see it, and what it says that is
@@ -364,9 +392,10 @@ impl Node {
         let Some(slot) = self.known(name).map(|entry| entry.slot) else {
             return self.orphan(name);
         };
-        let (Some(entry), _) = self.held_status(name) else {
+        let (Some((entry, version)), _) = self.held_write(name) else {
             return self.begin_anew(slot);
         };
+        let bytes = self.share_status(name, version);
         let joined = self.joined.as_mut().expect("its store spoke");
         let is_mine = joined
             .ahead
@@ -376,12 +405,16 @@ impl Node {
             joined.ahead.remove(&slot);
         }
         let is_behind = joined.ahead.contains_key(&slot);
-        let row = self.row(slot).open();
-        if row.status != entry.status {
+        let row = self.row(slot).clone();
+        let shown = row.entry();
+        if shown.status != entry.status {
             self.is_it_foreign(slot, &entry.by);
         }
-        if row.status != entry.status || row.votes != entry.votes {
-            self.show_status(&row, &entry);
+        if shown.status != entry.status || shown.votes != entry.votes {
+            self.show_status(&row, &entry, bytes);
+        } else if !row.keeps_entry(&bytes.0) {
+            // Written anew, as when a node's writes are taken over.
+            self.place(row.with_entry(bytes, entry.status.state));
         }
         let hot = &mut self.hot[slot.index()];
         if !is_behind && hot.counters.state != entry.status.state {
@@ -417,7 +450,7 @@ impl Node {
     /// The status was deleted with a definition, and another definition stands: a new target.
     fn begin_anew(&mut self, slot: Slot) {
         let joined = self.joined.as_ref().expect("its store spoke");
-        let row = Arc::clone(self.row(slot));
+        let row = self.row(slot).clone();
         if row.transition() == 0 || joined.ahead.contains_key(&slot) {
             return;
         }
@@ -432,7 +465,7 @@ impl Node {
         }
     }
 
-    fn show_status(&mut self, row: &Row, entry: &StatusEntry) {
+    fn show_status(&mut self, row: &Row, entry: &StatusEntry, bytes: (Arc<[u8]>, usize)) {
         let seen = row.transition();
         let newest = entry.status.transition;
         for transition in entry.status.recent.iter().filter(|t| t.number > seen) {
@@ -448,7 +481,7 @@ impl Node {
         }
         self.counts.remove(row.state());
         self.counts.add(entry.status.state);
-        self.place(row.with_status(&entry.status, &entry.votes));
+        self.place(row.with_entry(bytes, entry.status.state));
         self.staging.open.urgent = true;
     }
 

@@ -163,7 +163,7 @@ impl Node {
     /// Probes a target once; `from`, perhaps this node itself, is told what comes of it.
     pub(super) fn probe_for(&mut self, from: NodeId, case: u64, slot: Slot) {
         if self.hot[slot.index()].role == Role::None && !self.is_probed_for_others(slot) {
-            let row = Arc::clone(self.row(slot));
+            let row = self.row(slot).clone();
             let definition = row.definition();
             self.outputs
                 .push_back(Output::Define(slot, definition, row.source));
@@ -204,7 +204,7 @@ impl Node {
         self.say_word(from, case, finding);
         let joined = self.joined.as_ref().expect("it was asked");
         let to = joined.cluster.name_of(from);
-        if let Some(row) = self.rows[slot.index()].as_ref() {
+        if let Some(row) = self.rows.get(slot) {
             let target = row.title();
             self.tell_people(Notice::Opinion {
                 target,

@@ -9,7 +9,7 @@ use std::ops::{Index, IndexMut};
 use base::{Slot, Ticket};
 
 use super::Hot;
-use super::targets::make_room;
+use crate::rows::make_room;
 
 /// Hot parts by slot.
 #[derive(Debug, Default)]

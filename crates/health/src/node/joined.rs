@@ -156,7 +156,7 @@ impl Joined {
         };
         let held = self.cluster.store.iter();
         let live = held.filter(|(_, held)| held.value.is_some());
-        live.filter_map(move |(key, _)| of_file(key))
+        live.filter_map(move |(key, _)| of_file(&key))
     }
 
     /// A member's place in the list of names.

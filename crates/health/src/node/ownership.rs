@@ -154,9 +154,7 @@ impl Node {
     }
 
     pub(super) fn live_slots(&self) -> Vec<Slot> {
-        let slots = (0..).map(Slot).zip(&self.rows);
-        let live = slots.filter(|(_, row)| row.is_some());
-        live.map(|(slot, _)| slot).collect()
+        self.rows.iter().map(|(slot, _)| slot).collect()
     }
 
     /// A member is suspected, or not any more: its first standbys check along.
@@ -189,7 +187,7 @@ impl Node {
             return;
         }
         if was == Role::None {
-            let row = Arc::clone(self.row(slot));
+            let row = self.row(slot).clone();
             self.warm(slot, &row.definition(), Counters::new(row.state()));
         }
         self.hot[slot.index()].role = role;
@@ -219,8 +217,7 @@ impl Node {
     /// not know it so holds not of it.
     pub(super) fn count_share(&mut self, slot: Slot) {
         let now = self.now;
-        let (Some(joined), Some(Some(row))) = (&mut self.joined, self.rows.get(slot.index()))
-        else {
+        let (Some(joined), Some(row)) = (&mut self.joined, self.rows.get(slot)) else {
             return;
         };
         let place = self.staging.owned(slot).three[0];
@@ -241,7 +238,7 @@ impl Node {
     /// A target is gone: it is nobody's share.
     pub(super) fn leave_share(&mut self, slot: Slot) {
         let now = self.now;
-        let row = Arc::clone(self.row(slot));
+        let row = self.row(slot).clone();
         if let Some(joined) = &mut self.joined {
             joined.cluster.shares.count(now, slot, row.name(), None);
         }
@@ -260,7 +257,7 @@ impl Node {
     }
 
     fn begin_to_check(&mut self, slot: Slot, lapse: Option<Lapse>) {
-        let row = Arc::clone(self.row(slot));
+        let row = self.row(slot).clone();
         let state = row.state();
         let streak = self.streak_of(row.name(), row.transition());
         let hot = &mut self.hot[slot.index()];
@@ -384,7 +381,7 @@ impl Node {
                 continue;
             }
             let counters = hot.counters;
-            let row = Arc::clone(self.row(slot));
+            let row = self.row(slot).clone();
             let streak = Streak {
                 target: row.title(),
                 transition: row.transition(),
@@ -524,7 +521,7 @@ impl Node {
         }
         let rows = &self.rows;
         let name_of = |slot: &Slot| {
-            let row = rows[slot.index()].as_ref().expect("a live slot has a row");
+            let row = rows.get(*slot).expect("a live slot has a row");
             base::hash64(row.name().as_bytes())
         };
         let marks = joined.cluster.rounds.marks();

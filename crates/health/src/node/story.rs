@@ -63,7 +63,7 @@ impl Node {
         let is_taken = after == me;
         let other = Arc::clone(if is_taken { before } else { after });
         let why = self.why_moved(before, change.slot);
-        let Some(row) = self.rows.get(change.slot.index()).and_then(Option::as_ref) else {
+        let Some(row) = self.rows.get(change.slot) else {
             return;
         };
         let name = row.title();
@@ -80,7 +80,7 @@ impl Node {
     fn why_moved(&self, owner: &Arc<str>, slot: Slot) -> &'static str {
         let joined = self.joined.as_ref().expect("its rooms spoke");
         let mut members = joined.cluster.ownership.members();
-        let row = self.rows.get(slot.index()).and_then(Option::as_ref);
+        let row = self.rows.get(slot);
         let unable = row.and_then(|row| joined.unable.get(row.name()));
         match members.find(|member| member.name == *owner) {
             None => "the owner is gone",

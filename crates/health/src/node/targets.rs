@@ -7,7 +7,7 @@ use base::{Slot, Version};
 
 use super::{Hot, Node, Role};
 use crate::catalogue::{Entry, Winner};
-use crate::cluster::Known;
+use crate::cluster::{Known, definition_key};
 use crate::definition::{self, Definition};
 use crate::input::{Answer, Diff, Event, Key, Output, Record, Request, Write};
 use crate::outcome::Reason;
@@ -22,16 +22,6 @@ use crate::view::Source;
 const FIRST_CHECK_AFTER: base::Duration = base::Duration::from_secs(1);
 /// From how many removals on the rings are swept once instead of searched for each.
 const SWEEP: usize = 64;
-
-/// Room for a slot, and an eighth more: what has one place per target grows with the targets, but
-/// not to twice of what is needed.
-pub(super) fn make_room<T>(places: &mut Vec<T>, slot: Slot) {
-    let needed = slot.index() + 1;
-    if needed > places.capacity() {
-        let room = needed + (needed / 8).max(64);
-        places.reserve_exact(room - places.len());
-    }
-}
 
 /// What a change of one definition did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,7 +286,10 @@ impl Node {
                 self.end(slot);
                 Effect::Removed
             }
-            (Some(before), Some(after)) if before == after => Effect::None,
+            (Some(before), Some(after)) if before == after => {
+                self.share_again(slot, &after);
+                Effect::None
+            }
             (Some(before), Some(after)) if before.definition == after.definition => {
                 self.relabel(slot, after);
                 Effect::None
@@ -309,10 +302,7 @@ impl Node {
     }
 
     fn begin(&mut self, slot: Slot, winner: Winner) {
-        if slot.index() >= self.rows.len() {
-            make_room(&mut self.rows, slot);
-            self.rows.resize(slot.index() + 1, None);
-        }
+        let kept = self.kept(&winner);
         let definition = winner.definition;
         let fresh = || {
             (
@@ -321,15 +311,11 @@ impl Node {
             )
         };
         let (status, counters) = self.orphans.remove(&definition.name).unwrap_or_else(fresh);
-        let entry = self
-            .joined
-            .is_some()
-            .then(|| self.held_status(&definition.name).0);
-        let (status, votes) = match entry.flatten() {
-            Some(entry) => (entry.status, entry.votes),
-            None => (status, None),
-        };
-        self.counts.add(status.state);
+        let name = Arc::clone(&definition.name);
+        let origin = (winner.source, winner.shadowed);
+        let fresh = Row::new(slot, kept, origin, &status, &None);
+        let row = self.as_stored(&name, fresh);
+        self.counts.add(row.state());
         if self.joined.is_none() {
             self.warm(slot, &definition, counters);
             self.hot[slot.index()].role = Role::Owner;
@@ -337,13 +323,7 @@ impl Node {
             self.outputs
                 .push_back(Output::Define(slot, Arc::clone(&definition), winner.source));
         }
-        let name = Arc::clone(&definition.name);
-        let origin = (winner.source, winner.shadowed);
-        let packed = self.packed(&definition);
-        let what = packed
-            .as_deref()
-            .map_or(What::Whole(&definition), What::Packed);
-        self.place(Row::new(slot, what, origin, &status, &votes));
+        self.place(row);
         if self.joined.is_some() {
             self.enter_order(slot, &name);
         } else {
@@ -353,18 +333,16 @@ impl Node {
 
     /// The same is checked, but its source or shadow changed.
     fn relabel(&mut self, slot: Slot, winner: Winner) {
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
-        if row.source != winner.source && self.is_defined(slot) {
+        let is_elsewhere = self.row(slot).source != winner.source;
+        let kept = self.kept(&winner);
+        let (definition, source) = (winner.definition, winner.source);
+        if is_elsewhere && self.is_defined(slot) {
             // Trust depends on the source: the agent prepares the probe anew.
-            self.outputs.push_back(Output::Define(
-                slot,
-                Arc::clone(&winner.definition),
-                winner.source,
-            ));
+            self.outputs
+                .push_back(Output::Define(slot, definition, source));
         }
-        let row = row.with_definition(row.what(), (winner.source, winner.shadowed));
+        let row = self.row(slot);
+        let row = row.with_definition(kept, (source, winner.shadowed));
         self.place(row);
     }
 
@@ -379,6 +357,7 @@ impl Node {
         if is_shared_owner {
             self.disown(slot);
         }
+        let kept = self.kept(&after);
         let definition = after.definition;
         let hot = &mut self.hot[slot.index()];
         hot.interval = definition.interval;
@@ -402,12 +381,8 @@ impl Node {
             self.outputs
                 .push_back(Output::Define(slot, Arc::clone(&definition), after.source));
         }
-        let packed = self.packed(&definition);
-        let what = packed
-            .as_deref()
-            .map_or(What::Whole(&definition), What::Packed);
         let origin = (after.source, after.shadowed);
-        self.place(self.row(slot).with_definition(what, origin));
+        self.place(self.row(slot).with_definition(kept, origin));
         self.count_share(slot);
         if is_shared_owner {
             self.own_again(slot);
@@ -421,15 +396,13 @@ impl Node {
             self.disown(slot);
         }
         self.leave_share(slot);
-        let row = self.rows[slot.index()]
-            .take()
-            .expect("a live slot has a row");
+        let row = self.rows.set(slot, None).expect("a live slot has a row");
+        self.staging.change(slot, None);
         if self.hot[slot.index()].role != Role::None {
             self.leave_beat(slot, &row.definition());
         }
         self.hot.cool(slot);
         self.counts.remove(row.state());
-        self.staging.open.changes.push((slot, None));
         if is_defined {
             self.outputs.push_back(Output::Undefine(slot));
         }
@@ -462,7 +435,7 @@ impl Node {
 
     /// Whether there is a target in a slot.
     pub(super) fn is_live(&self, slot: Slot) -> bool {
-        self.rows.get(slot.index()).is_some_and(Option::is_some)
+        self.rows.get(slot).is_some()
     }
 
     /// Whether the shell was told what this slot means.
@@ -470,25 +443,45 @@ impl Node {
         self.hot[slot.index()].role != Role::None || self.is_probed_for_others(slot)
     }
 
-    /// A definition as bytes, on a node among others: most of them it does not check itself.
-    fn packed(&self, definition: &Definition) -> Option<Vec<u8>> {
-        self.joined.as_ref().map(|_| definition::encode(definition))
+    /// How a definition is kept in its row. On a node among others as bytes, because most of them
+    /// it does not check itself: those of the store. Where the store holds another under the name,
+    /// because a write came a moment ago, the row has what is checked to itself.
+    fn kept(&mut self, winner: &Winner) -> What {
+        let Some(joined) = &mut self.joined else {
+            return What::Whole(Arc::clone(&winner.definition));
+        };
+        let key = definition_key(winner.source, &winner.definition.name);
+        let content = definition::encode(&winner.definition);
+        let store = &mut joined.cluster.store;
+        let is_held = store.get(&key) == Some(&content);
+        let shared = is_held.then(|| store.share(&key)).flatten();
+        // The store keeps no key before it, because the definition repeats it.
+        let shared = shared.filter(|(_, from)| *from == 0);
+        What::Packed(shared.map_or_else(|| content.into(), |(bytes, _)| bytes))
+    }
+
+    /// The same content was written anew, as when a node's writes are taken over: the row lets go
+    /// of the former bytes.
+    fn share_again(&mut self, slot: Slot, winner: &Winner) {
+        let kept = self.kept(winner);
+        let row = self.row(slot);
+        if self.joined.is_some() && !row.keeps(&kept) {
+            let row = row.with_definition(kept, (winner.source, winner.shadowed));
+            self.place(row);
+        }
     }
 
     pub(super) fn place(&mut self, row: Row) {
         let slot = row.slot;
-        let row = Arc::new(row);
-        self.rows[slot.index()] = Some(Arc::clone(&row));
-        self.staging.open.changes.push((slot, Some(row)));
+        self.rows.set(slot, Some(row.clone()));
+        self.staging.change(slot, Some(row));
     }
 
     pub(super) fn pause_or_resume(&mut self, slot: Slot) {
         if self.is_booting {
             return;
         }
-        let row = self.rows[slot.index()]
-            .as_ref()
-            .expect("a live slot has a row");
+        let row = self.row(slot);
         match (row.is_paused(), row.state()) {
             (true, State::Up | State::Down | State::Unknown) => {
                 self.change(slot, State::Paused, Reason::None, None)

@@ -347,13 +347,13 @@ fn the_file_shadows_the_api_and_gives_the_name_back() {
     world.load(&[definition("web")]);
     let row = world.node.view().get("web").unwrap();
     assert_eq!(
-        (row.source, row.shadowed, row.definition().interval),
+        (row.source, row.shadowed(), row.definition().interval),
         (Source::File, true, 10 * SECOND)
     );
     world.load(&[]);
     let row = world.node.view().get("web").unwrap();
     assert_eq!(
-        (row.source, row.shadowed, row.definition().interval),
+        (row.source, row.shadowed(), row.definition().interval),
         (Source::Api, false, SECOND)
     );
 }

@@ -8,6 +8,7 @@ mod blind;
 mod forgotten;
 mod mass;
 mod missed;
+mod once;
 mod opinions;
 mod revisions;
 mod unheard;

@@ -585,7 +585,7 @@ impl Judge<'_> {
         }
         self.ledger.viewed.insert(host, now);
         let view = world.node(host).expect("it spoke").node().view();
-        let is_checked = |row: &&Arc<Row>| row.state() != State::Paused;
+        let is_checked = |row: &&Row| row.state() != State::Paused;
         for row in view.rows(None).filter(is_checked) {
             self.age(world, host, view, row)?;
         }

@@ -384,8 +384,7 @@ impl<'a> Runner<'a> {
                     return Ok(());
                 }
                 let view = self.world.node(host).expect("it spoke").node().view();
-                self.judge
-                    .started(now, host, &definition, view.get(name).map(|row| &**row))
+                self.judge.started(now, host, &definition, view.get(name))
             }
             Word::Defined(definition) => {
                 self.judge.ledger.defined(now, host, &definition);

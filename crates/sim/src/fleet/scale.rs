@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::{Duration, Rng, Time};
-use health::{Definition, Event, Http, Probe, Rule, State};
+use health::{BodyRule, Definition, Event, Http, Probe, Rule, State};
 
 use super::node::{Call, Process, Setup, Word};
 use super::servers::Servers;
@@ -28,6 +28,8 @@ pub struct Size {
     pub interval: Duration,
     /// Where all randomness comes from.
     pub seed: u64,
+    /// Names of 40 characters instead of 8, labels, a group and expectations.
+    pub is_rich: bool,
 }
 
 /// What the nodes have sent, in all.
@@ -200,7 +202,8 @@ impl Crowd {
             latency: Duration::from_millis(5),
             moods: vec![(now, now + span, Mood::Refusing)],
         };
-        self.servers.moods.insert(name_of(target), server);
+        let name = name_of(target, self.size.is_rich);
+        self.servers.moods.insert(name, server);
         self.outages.insert(target, (now, now + span, 0));
     }
 
@@ -329,21 +332,26 @@ impl Crowd {
     }
 }
 
-fn name_of(target: u32) -> Arc<str> {
-    format!("t{target:07}").into()
+fn name_of(target: u32, is_rich: bool) -> Arc<str> {
+    let rest = if is_rich {
+        ".frontend.shop.eu-central.cloud1"
+    } else {
+        ""
+    };
+    format!("t{target:07}{rest}").into()
 }
 
 fn number_of(name: &str) -> u32 {
-    name[1..].parse().expect("a t and a number")
+    name[1..8].parse().expect("a t and a number")
 }
 
-/// The config file: HTTP targets with every default but the interval.
+/// The config file: HTTP targets with every default but the interval, or rich ones.
 fn file_of(size: Size) -> Vec<Arc<Definition>> {
     let of = |n: u32| {
         let [_, a, b, c] = n.to_be_bytes();
         let url = format!("http://10.{a}.{b}.{c}:8080/health");
-        Arc::new(Definition {
-            name: name_of(n),
+        let plain = Definition {
+            name: name_of(n, size.is_rich),
             probe: Probe::Http(Box::new(Http::get(&url))),
             interval: size.interval,
             timeout: Duration::from_secs(2).min(size.interval),
@@ -352,9 +360,27 @@ fn file_of(size: Size) -> Vec<Arc<Definition>> {
             paused: false,
             labels: Box::default(),
             group: None,
+        };
+        Arc::new(match size.is_rich {
+            true => enriched(plain),
+            false => plain,
         })
     };
     (0..size.targets).map(of).collect()
+}
+
+/// A definition with labels, a group, and what the answer must be like.
+fn enriched(mut plain: Definition) -> Definition {
+    if let Probe::Http(http) = &mut plain.probe {
+        http.expect.status = Box::new([(200, 204)]);
+        http.expect.body = Box::new([BodyRule::Matches("\"status\": *\"ok\"".into())]);
+    }
+    let labels = [("team", "payments"), ("env", "production"), ("tier", "1")];
+    Definition {
+        labels: labels.map(|(key, value)| (key.into(), value.into())).into(),
+        group: Some("storefront".into()),
+        ..plain
+    }
 }
 
 /// What a definition of [`file_of`] takes as a type: itself, its counts, name, probe and text.
@@ -381,6 +407,7 @@ mod tests {
                 targets: 200,
                 interval: SECOND,
                 seed: 1,
+                is_rich: true,
             },
             true,
         );
@@ -411,6 +438,7 @@ mod tests {
                 targets: 50,
                 interval: SECOND,
                 seed: 9,
+                is_rich: false,
             };
             let mut crowd = Crowd::new(size, true);
             crowd.until(Time::ZERO + SECOND * 12);

@@ -5,12 +5,12 @@ use crate::cluster::{gone_key, origins_key};
 use store::Store;
 
 impl World {
-    fn store(&self, at: usize) -> &Store {
+    pub(super) fn store(&self, at: usize) -> &Store {
         &self.node(at).joined.as_ref().expect("joined").cluster.store
     }
 
     /// Forgets a dead node by its name on another.
-    fn forget(&mut self, on: usize, name: &str) -> Answer {
+    pub(super) fn forget(&mut self, on: usize, name: &str) -> Answer {
         let request = Request(77);
         self.give(on, Input::Forget(request, name.into()));
         self.run_ms(50);
@@ -19,7 +19,7 @@ impl World {
         answered.next().expect("it is answered").1
     }
 
-    fn make(&mut self, at: usize, name: &str) {
+    pub(super) fn make(&mut self, at: usize, name: &str) {
         self.give(at, Input::Put(Request(500), target(name, 2)));
     }
 }

@@ -1,7 +1,7 @@
 //! One config file that several nodes write before they have met.
 
 use super::*;
-use crate::cluster::Notice;
+use crate::cluster::{Notice, definition_key, sum_of};
 
 /// Broken by: every definition that comes after its revision has it announced again.
 #[test]
@@ -24,6 +24,21 @@ fn a_revision_that_several_write_at_once_is_announced_once_by_each_node() {
             assert!(is_new, "{split_ms} ms: {said:?}");
         }
     }
+}
+
+/// What a node believes of the file's entries, most of whose hashes only their rows know, is what
+/// its store holds.
+fn adds_up(world: &World, at: usize) {
+    let joined = world.node(at).joined.as_ref().expect("joined");
+    let store = &joined.cluster.store;
+    let contents: Vec<Vec<u8>> = joined
+        .names_in_file()
+        .filter_map(|name| Some(store.get(&definition_key(Source::File, &name))?.to_vec()))
+        .collect();
+    let (sum, count) = sum_of(contents.iter().map(Vec::as_slice));
+    let catalog = &joined.cluster.catalog;
+    assert_eq!((catalog.sum(), catalog.count()), (sum, count), "n{at}");
+    assert!(catalog.is_complete(), "n{at}");
 }
 
 /// Broken by: what is written over is not put aside, or names that were not in the file are not.
@@ -49,6 +64,7 @@ fn of_two_files_loaded_on_two_sides_of_a_cut_one_is_in_effect_whole_after_it() {
         world.run(6);
         world.cut.clear();
         world.run(30);
+        (0..4).for_each(|at| adds_up(&world, at));
         let shown = |at: usize| -> BTreeMap<Arc<str>, Arc<Definition>> {
             let view = world.node(at).view();
             view.rows(None)

@@ -83,7 +83,7 @@ fn marks_reach_nodes_of_every_version() {
     world.run(5);
     for host in 0..3 {
         let view = world.node(host).view();
-        let is_stale = |row: &&Arc<Row>| view.freshness(row, world.now).unwrap().is_stale;
+        let is_stale = |row: &&Row| view.freshness(row, world.now).unwrap().is_stale;
         let stale = view.rows(None).filter(is_stale);
         assert_eq!(stale.count(), 0, "on {host}");
     }

@@ -231,9 +231,7 @@ impl<'a> Stage<'a> {
         self.fates.started(now, host, target);
         let view = self.world.node(host).expect("it spoke").node().view();
         let shown = view.get(&definition.name);
-        let broken = self
-            .judge
-            .started(now, host, definition, shown.map(|row| &**row));
+        let broken = self.judge.started(now, host, definition, shown);
         if let Err((promise, how)) = broken
             && !self.is_new(now, &definition.name)
         {
