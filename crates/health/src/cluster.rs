@@ -601,6 +601,12 @@ impl Cluster {
         is_alive && silent.is_none_or(|case| self.peers.heard_from(id) > Some(case.opened))
     }
 
+    /// Whether a member gives its targets away, or has not begun to take any.
+    pub(crate) fn is_draining(&self, id: NodeId) -> bool {
+        let member = self.membership.member(id);
+        member.is_some_and(|member| member.meta.standing == Standing::Draining)
+    }
+
     /// When something last came from a node of this name, whether it lives or not.
     pub(crate) fn heard(&self, name: &str) -> Option<Time> {
         self.peers.heard(name)
@@ -727,11 +733,10 @@ impl Cluster {
         self.drain();
     }
 
-    /// Whether somebody else would take its targets.
-    pub(crate) fn has_heirs(&self) -> bool {
+    /// Whether anybody takes targets who does not give them away.
+    pub(crate) fn is_anybody_usable(&self) -> bool {
         let usable = |m: &ownership::Member| m.standing == ownership::Standing::Usable;
-        let mut members = self.ownership.members();
-        members.any(|member| usable(member) && member.name != self.name)
+        self.ownership.members().any(usable)
     }
 
     /// Says farewell.

@@ -151,8 +151,9 @@ impl Node {
         let mut voters: Vec<NodeId> = others
             .filter_map(|member| cluster.living(&member.name))
             .collect();
-        // Those of whom nothing can be heard now come last: they may be dead, or cut off.
-        voters.sort_by_key(|id| !cluster.may_answer(*id, open));
+        // Those of whom nothing can be heard now come last: they may be dead, or cut off. Before
+        // them come those on their way out, who may see nothing.
+        voters.sort_by_key(|id| (!cluster.may_answer(*id, open), cluster.is_draining(*id)));
         voters.truncate(seats);
         let beats = u32::from(definition.rule.of.max(definition.rule.fall)) - 1;
         let since = now
@@ -233,6 +234,12 @@ impl Node {
         let agrees = self.config.mutation == Some(Mutation::SilenceAgrees);
         let ruling = match ruling {
             Ruling::Unconfirmed if agrees => Ruling::Down,
+            // Where nothing answers, who fails to see says little against one who sees.
+            Ruling::Unconfirmed if self.uplink.is_witness(slot) && case.rather_passes() => {
+                let joined = self.joined.as_mut().expect("it had a case");
+                joined.cluster.cases.drop(slot);
+                Ruling::Outvoted
+            }
             other => other,
         };
         self.testify(slot, ruling);
