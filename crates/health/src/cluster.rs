@@ -601,12 +601,6 @@ impl Cluster {
         is_alive && silent.is_none_or(|case| self.peers.heard_from(id) > Some(case.opened))
     }
 
-    /// Whether a member gives its targets away, or has not begun to take any.
-    pub(crate) fn is_draining(&self, id: NodeId) -> bool {
-        let member = self.membership.member(id);
-        member.is_some_and(|member| member.meta.standing == Standing::Draining)
-    }
-
     /// When something last came from a node of this name, whether it lives or not.
     pub(crate) fn heard(&self, name: &str) -> Option<Time> {
         self.peers.heard(name)

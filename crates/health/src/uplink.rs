@@ -19,7 +19,7 @@ use crate::outcome::{Doubt, Finding, Reason};
 /// out: no uplink lies between.
 ///
 /// A node among others need not hold it for long: the first [`Uplink::AT_LEAST`] that fell silent
-/// are its *witnesses*; where one can bear no witness (it asks nobody, is gone, is another's now)
+/// are its *witnesses*; where one can bear no witness (it asks nobody, is gone, is another's now, is down)
 /// another takes its place. They go on being counted, and so are put to the others' votes. If those see
 /// the same, the outage is real ([`Uplink::believe`]), and what was held counts after all.
 #[derive(Debug, Default)]
@@ -82,9 +82,9 @@ impl Uplink {
         self.witnesses = witnesses;
     }
 
-    /// Others see the same silence: it is the targets', until something answers.
-    pub(crate) const fn believe(&mut self) {
-        self.is_real = true;
+    /// Whether others see the same silence: then it is the targets', until something answers.
+    pub(crate) const fn believe(&mut self, is_real: bool) {
+        self.is_real = is_real;
     }
 
     /// Something answers.
@@ -315,7 +315,7 @@ mod tests {
         let held = |uplink: &Uplink, probed, reason| uplink.held_back(probed, reason, asking);
         let silent = of(0);
         assert_eq!(held(&uplink, &silent, timeout), 0, "is it real?");
-        uplink.believe();
+        uplink.believe(true);
         assert_eq!(counted(&mut uplink, alone), 20);
         assert_eq!(held(&uplink, &silent, timeout), 3);
         let local = probed(SILENT, 0, true);

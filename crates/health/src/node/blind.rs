@@ -167,10 +167,12 @@ impl Node {
         let name = self.row(slot).title();
         let joined = self.joined.as_mut().expect("it has asked");
         let (answering, failing) = joined.blind.hear(cut, name, answers);
-        if failing >= ENOUGH {
-            self.uplink.believe();
-        } else if answering >= ENOUGH && !joined.blind.is_blind() {
+        // What others see answer tells more: others may be cut off together with this node.
+        if answering >= ENOUGH && !joined.blind.is_blind() {
+            self.uplink.believe(false);
             self.go_blind();
+        } else if failing >= ENOUGH {
+            self.uplink.believe(true);
         }
     }
 
@@ -235,11 +237,12 @@ impl Node {
         names
     }
 
-    /// A witness that is gone, or another's now, or asks nobody, makes room for one that does.
+    /// A witness that is gone or down, or another's now, or asks nobody, makes room for another.
     fn renew_witnesses(&mut self) {
         let is_one = |slot: &Slot| {
             let is_mine = self.is_live(*slot) && self.hot[slot.index()].role == Role::Owner;
-            is_mine && !self.row(*slot).is_paused() && self.must_ask(*slot)
+            let is_asked = is_mine && !self.row(*slot).is_paused();
+            is_asked && self.row(*slot).state() != State::Down && self.must_ask(*slot)
         };
         let witnesses = self.uplink.witnesses().iter().copied();
         let witnesses = witnesses.filter(is_one).collect();

@@ -151,9 +151,8 @@ impl Node {
         let mut voters: Vec<NodeId> = others
             .filter_map(|member| cluster.living(&member.name))
             .collect();
-        // Those of whom nothing can be heard now come last: they may be dead, or cut off. Before
-        // them come those on their way out, who may see nothing.
-        voters.sort_by_key(|id| (!cluster.may_answer(*id, open), cluster.is_draining(*id)));
+        // Those of whom nothing can be heard now come last: they may be dead, or cut off.
+        voters.sort_by_key(|id| !cluster.may_answer(*id, open));
         voters.truncate(seats);
         let beats = u32::from(definition.rule.of.max(definition.rule.fall)) - 1;
         let since = now
