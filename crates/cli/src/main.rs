@@ -32,6 +32,10 @@ use arguments::{Arguments, Verb};
 use client::Client;
 use failure::Failure;
 
+/// The root `Cargo.toml` says why.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
