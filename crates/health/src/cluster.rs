@@ -17,7 +17,7 @@ mod shares;
 mod votes;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ const SEEK_SLOWLY: Duration = Duration::from_secs(30);
 /// membership knows.
 const JOIN_MAX: usize = 64;
 /// A node among few that was silent for so long was cut off, perhaps: what others wrote meanwhile
-/// it may not have heard. One that lives tells its marks, and asks who lives, every second.
+/// it may not have heard. One that lives says something to each other every second.
 const SILENCE: Duration = Duration::from_millis(2_500);
 /// Accusations that are remembered at most.
 const ACCUSATIONS_MAX: usize = 64;
@@ -318,6 +318,8 @@ pub(crate) struct Cluster {
     /// Who counts has changed since it was counted.
     is_count_old: bool,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
+    /// Who was told something since the last beat.
+    told: BTreeSet<SocketAddr>,
     effects: VecDeque<Effect>,
     /// Who is suspected, or not any more: told after the owners that follow from the same news, so
     /// that who has checked along for a suspect goes straight on as the owner.
@@ -376,6 +378,7 @@ impl Cluster {
             is_leaving: false,
             is_count_old: false,
             outbox: BTreeMap::new(),
+            told: BTreeSet::new(),
             effects: VecDeque::new(),
             suspicions: VecDeque::new(),
             sends: VecDeque::new(),
@@ -414,6 +417,7 @@ impl Cluster {
             self.settle_marks();
             self.become_ready();
             self.seek();
+            self.break_the_silence();
         }
     }
 
@@ -584,6 +588,7 @@ impl Cluster {
             self.sends.push_back((to, way, pack(wire, self.me, &bytes)));
             return;
         }
+        self.told.insert(to);
         let waiting = self.outbox.entry(to).or_default();
         if !waiting.is_empty() && waiting.len() + bytes.len() > ROOM {
             let full = std::mem::take(waiting);
@@ -738,11 +743,10 @@ impl Cluster {
         self.drain();
     }
 
-    /// Whether somebody else would take its targets.
-    pub(crate) fn has_heirs(&self) -> bool {
+    /// Whether anybody takes targets who does not give them away.
+    pub(crate) fn is_anybody_usable(&self) -> bool {
         let usable = |m: &ownership::Member| m.standing == ownership::Standing::Usable;
-        let mut members = self.ownership.members();
-        members.any(|member| usable(member) && member.name != self.name)
+        self.ownership.members().any(usable)
     }
 
     /// Says farewell.
@@ -1019,6 +1023,20 @@ impl Cluster {
         };
         if self.marks.settle(is_seen, epoch_of) {
             self.effects.push_back(Effect::Marks);
+        }
+    }
+
+    /// Among few, whoever was told nothing for a second hears at least that this node is there.
+    fn break_the_silence(&mut self) {
+        let told = std::mem::take(&mut self.told);
+        if self.membership.living() > DIRECT_MAX + 1 || self.is_leaving {
+            return;
+        }
+        for id in self.peers.others(self.me, &self.membership) {
+            let member = self.membership.member(id);
+            if member.is_some_and(|member| !told.contains(&member.address)) {
+                self.say(id, &Section::Here);
+            }
         }
     }
 

@@ -539,6 +539,7 @@ impl Node {
             now: self.now,
             started: hot.last_start,
             interval: hot.interval,
+            is_up,
             answered,
             resumed: is_first && is_up && !answered,
             up: self.counts.up,
@@ -556,7 +557,7 @@ impl Node {
         };
         let before = hot.counters;
         if !passed {
-            let held = self.uplink.held_back(balance);
+            let held = self.uplink.held_back(&probed, reason, balance);
             hot.counters.fail_before(hot.rule, held);
         }
         let next = hot.counters.step(hot.rule, passed);

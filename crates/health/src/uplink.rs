@@ -19,7 +19,8 @@ use crate::outcome::{Doubt, Finding, Reason};
 /// out: no uplink lies between.
 ///
 /// A node among others need not hold it for long: the first [`Uplink::AT_LEAST`] that fell silent
-/// are its *witnesses*. They go on being counted, and so are put to the others' votes. If those see
+/// are its *witnesses*; where one can bear no witness (it asks nobody, is gone, is another's now, is down)
+/// another takes its place. They go on being counted, and so are put to the others' votes. If those see
 /// the same, the outage is real ([`Uplink::believe`]), and what was held counts after all.
 #[derive(Debug, Default)]
 pub(crate) struct Uplink {
@@ -45,6 +46,8 @@ pub(crate) struct Balance {
     /// When the check started.
     pub(crate) started: Time,
     pub(crate) interval: Duration,
+    /// It is up.
+    pub(crate) is_up: bool,
     /// The target answered last time.
     pub(crate) answered: bool,
     /// It failed before a restart, and this is its first outcome since.
@@ -69,9 +72,19 @@ impl Uplink {
         self.is_cut && self.witnesses.contains(&slot)
     }
 
-    /// Others see the same silence: it is the targets', until something answers.
-    pub(crate) const fn believe(&mut self) {
-        self.is_real = true;
+    /// Whose votes tell whether this node is cut off; at most [`Self::AT_LEAST`].
+    pub(crate) fn witnesses(&self) -> &[Slot] {
+        &self.witnesses
+    }
+
+    /// Only these of the witnesses can still bear witness: others that fall silent follow.
+    pub(crate) fn keep(&mut self, witnesses: Vec<Slot>) {
+        self.witnesses = witnesses;
+    }
+
+    /// Whether others see the same silence: then it is the targets', until something answers.
+    pub(crate) const fn believe(&mut self, is_real: bool) {
+        self.is_real = is_real;
     }
 
     /// Something answers.
@@ -83,9 +96,11 @@ impl Uplink {
         }
     }
 
-    /// How many checks of a target were held since the cut that others see, too, began.
-    pub(crate) fn held_back(&self, b: Balance) -> u32 {
-        if !self.is_cut || !self.is_real || b.interval.is_zero() {
+    /// How many checks of a target were held since the cut that others see, too, began. Of what
+    /// was not silent, or is on this machine, none was.
+    pub(crate) fn held_back(&self, probed: &Probed, reason: Reason, b: Balance) -> u32 {
+        let is_counted = self.is_cut && self.is_real && reason.is_silent() && !probed.local;
+        if !is_counted || b.interval.is_zero() {
             return 0;
         }
         let span = b.started.since(self.cut_at).as_micros() / b.interval.as_micros();
@@ -112,15 +127,16 @@ impl Uplink {
         if many && long && !self.is_cut {
             (self.is_cut, self.cut_at) = (true, b.now);
         }
+        if self.is_cut && b.asks && b.is_up {
+            self.witness(probed.slot);
+        }
         let counts = self.is_real || b.asks && self.witnesses.contains(&probed.slot);
         if self.is_cut && !counts || b.started < self.restored {
             return Finding::Inconclusive(Doubt::NothingAnswers);
         }
         if !self.is_cut && (b.answered || b.resumed) {
             self.newly_silent += 1;
-            if self.witnesses.len() < Self::AT_LEAST {
-                self.witnesses.push(probed.slot);
-            }
+            self.witness(probed.slot);
         }
         // A streak from before a restart goes on only once the uplink has been seen to work,
         // or with the next outcome: the restart may have come in the middle of a cut.
@@ -128,6 +144,12 @@ impl Uplink {
             return Finding::Inconclusive(Doubt::NothingAnswers);
         }
         judged
+    }
+
+    fn witness(&mut self, slot: Slot) {
+        if self.witnesses.len() < Self::AT_LEAST && !self.witnesses.contains(&slot) {
+            self.witnesses.push(slot);
+        }
     }
 }
 
@@ -157,6 +179,7 @@ mod tests {
             now: Time(500_000),
             started: Time(500_000),
             interval: Duration::from_secs(1),
+            is_up: true,
             answered: true,
             resumed: false,
             up,
@@ -288,16 +311,18 @@ mod tests {
             ..asking
         };
         assert_eq!(counted(&mut uplink, alone), 0);
-        assert_eq!(
-            uplink.held_back(asking),
-            0,
-            "nobody has said that it is real"
-        );
-        uplink.believe();
+        let timeout = Reason::Timeout(Phase::Connect);
+        let held = |uplink: &Uplink, probed, reason| uplink.held_back(probed, reason, asking);
+        let silent = of(0);
+        assert_eq!(held(&uplink, &silent, timeout), 0, "is it real?");
+        uplink.believe(true);
         assert_eq!(counted(&mut uplink, alone), 20);
-        assert_eq!(uplink.held_back(asking), 3);
+        assert_eq!(held(&uplink, &silent, timeout), 3);
+        let local = probed(SILENT, 0, true);
+        assert_eq!(held(&uplink, &local, timeout), 0, "it was never held");
+        assert_eq!(held(&uplink, &silent, Reason::Refused), 0, "nor was this");
         uplink.weigh(&of(3), Finding::Passed, asking);
-        assert_eq!(uplink.held_back(asking), 0);
+        assert_eq!(held(&uplink, &silent, timeout), 0);
         assert!(!uplink.is_witness(Slot(0)));
     }
 }

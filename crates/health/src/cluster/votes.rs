@@ -267,6 +267,11 @@ impl Case {
         self.voters.values().filter(same).count()
     }
 
+    /// Whether more of the others saw it pass than fail.
+    pub(crate) fn rather_passes(&self) -> bool {
+        self.count(true) > self.count(false)
+    }
+
     fn has_enough_failures(&self) -> bool {
         (self.count(false) + 1) * 2 > self.seats + 1
     }

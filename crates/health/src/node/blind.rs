@@ -14,6 +14,7 @@ use base::{Duration, Slot, Time};
 use super::{Node, Role};
 use crate::cluster::{Notice, Ruling};
 use crate::outcome::{Doubt, Finding};
+use crate::status::State;
 use crate::uplink::Uplink;
 
 /// So many witnesses decide.
@@ -21,6 +22,8 @@ const ENOUGH: usize = Uplink::AT_LEAST / 2;
 /// How often a blind node looks whether it sees again, and at how many targets at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOKS: usize = 3;
+/// So many targets are gone through at a time for others that are up.
+const GONE_THROUGH: usize = 100;
 /// How long it gives its targets away at least; twice as long each time that follows within
 /// [`SPELL_MAX`], which is also the most.
 const SPELL: Duration = Duration::from_secs(10);
@@ -42,12 +45,15 @@ pub(super) struct Blind {
 /// A time of blindness.
 #[derive(Debug)]
 struct Spell {
+    began: Time,
     /// Not over before.
     until: Time,
     look_at: Time,
     /// What others see answer.
     watched: Vec<Arc<str>>,
     next: usize,
+    /// How far it has gone through all targets for others that are up.
+    through: usize,
     /// One of them answered here when it was last looked at.
     sees: bool,
 }
@@ -56,6 +62,18 @@ impl Blind {
     /// Whether this node knows that it sees nothing.
     pub(super) const fn is_blind(&self) -> bool {
         self.spell.is_some()
+    }
+
+    /// Whether it saw nothing when it last looked.
+    fn sees_nothing(&self) -> bool {
+        self.spell.as_ref().is_some_and(|spell| !spell.sees)
+    }
+
+    /// What it looks at.
+    #[cfg(test)]
+    pub(super) fn watched(&self) -> Vec<Arc<str>> {
+        let spell = self.spell.iter();
+        spell.flat_map(|spell| spell.watched.clone()).collect()
     }
 
     fn hear(&mut self, cut: Time, name: Arc<str>, answers: bool) -> (usize, usize) {
@@ -73,6 +91,7 @@ impl Blind {
         let span = (SPELL * 2_u32.saturating_pow((self.spells - 1).min(16))).min(SPELL_MAX);
         let ruled = std::mem::take(&mut self.ruled).into_iter();
         self.spell = Some(Spell {
+            began: now,
             until: now + span,
             look_at: now + LOOK_EVERY,
             watched: ruled
@@ -80,6 +99,7 @@ impl Blind {
                 .map(|(n, _)| n)
                 .collect(),
             next: 0,
+            through: 0,
             sees: false,
         });
         span
@@ -90,7 +110,7 @@ impl Blind {
         let Some(spell) = self.spell.as_mut().filter(|spell| now >= spell.look_at) else {
             return Vec::new();
         };
-        spell.look_at = now + LOOK_EVERY;
+        (spell.look_at, spell.sees) = (now + LOOK_EVERY, false);
         let watched = spell.watched.iter().cycle().skip(spell.next);
         let now: Vec<Arc<str>> = watched
             .take(LOOKS.min(spell.watched.len()))
@@ -100,9 +120,17 @@ impl Blind {
         now
     }
 
-    fn is_over(&self, now: Time) -> bool {
-        let spell = self.spell.as_ref();
-        spell.is_some_and(|spell| now >= spell.until && (spell.sees || spell.watched.is_empty()))
+    /// Whether it gives its targets away no longer. While nobody else takes any (`is_needed`), it
+    /// does not wait longer than the first time.
+    fn is_over(&self, now: Time, is_needed: bool) -> bool {
+        self.spell.as_ref().is_some_and(|spell| {
+            let until = if is_needed {
+                spell.until.min(spell.began + SPELL)
+            } else {
+                spell.until
+            };
+            now >= until && (spell.sees || spell.watched.is_empty())
+        })
     }
 }
 
@@ -139,19 +167,18 @@ impl Node {
         let name = self.row(slot).title();
         let joined = self.joined.as_mut().expect("it has asked");
         let (answering, failing) = joined.blind.hear(cut, name, answers);
-        if failing >= ENOUGH {
-            self.uplink.believe();
-        } else if answering >= ENOUGH && !joined.blind.is_blind() {
+        // What others see answer tells more: others may be cut off together with this node.
+        if answering >= ENOUGH && !joined.blind.is_blind() {
+            self.uplink.believe(false);
             self.go_blind();
+        } else if failing >= ENOUGH {
+            self.uplink.believe(true);
         }
     }
 
     fn go_blind(&mut self) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("it has asked");
-        if !joined.cluster.has_heirs() {
-            return;
-        }
         let span = joined.blind.begin(now);
         joined.cluster.blind(now, true);
         self.tell_people(Notice::Blind { span });
@@ -163,7 +190,8 @@ impl Node {
         let cut = self.uplink.cut_since();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         joined.cluster.wanted = cut;
-        if joined.blind.is_over(now) {
+        let is_needed = !joined.cluster.is_anybody_usable();
+        if joined.blind.is_over(now, is_needed) {
             joined.blind.spell = None;
             joined.blind.ended = now;
             joined.cluster.blind(now, false);
@@ -171,12 +199,55 @@ impl Node {
             return self.tell_people(Notice::Sees);
         }
         let me = joined.cluster.me;
-        for name in joined.blind.turn(now) {
+        let mut names = joined.blind.turn(now);
+        if !names.is_empty() {
+            names.extend(self.others_up());
+        }
+        self.renew_witnesses();
+        for name in names {
             let slot = self.known(&name).map(|entry| entry.slot);
             match slot.filter(|slot| !self.row(*slot).is_paused()) {
                 Some(slot) => self.probe_for(me, 0, slot),
                 None => self.unwatch(&name),
             }
+        }
+    }
+
+    /// Where all that it looks at went down meanwhile: a few others that are up.
+    fn others_up(&mut self) -> Vec<Arc<str>> {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let Some(spell) = &joined.blind.spell else {
+            return Vec::new();
+        };
+        let is_up = |name: &Arc<str>| {
+            let entry = self.known(name);
+            entry.is_some_and(|entry| self.row(entry.slot).state() == State::Up)
+        };
+        if spell.watched.iter().any(is_up) {
+            return Vec::new();
+        }
+        let (all, from) = (self.rows.len(), spell.through);
+        let next = (0..all.min(GONE_THROUGH)).filter_map(|i| self.rows[(from + i) % all].as_ref());
+        let up = next.filter(|row| row.state() == State::Up);
+        let names = up.take(LOOKS).map(|row| row.title()).collect();
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if let Some(spell) = &mut joined.blind.spell {
+            spell.through = (from + GONE_THROUGH) % all.max(1);
+        }
+        names
+    }
+
+    /// A witness that is gone or down, or another's now, or asks nobody, makes room for another.
+    fn renew_witnesses(&mut self) {
+        let is_one = |slot: &Slot| {
+            let is_mine = self.is_live(*slot) && self.hot[slot.index()].role == Role::Owner;
+            let is_asked = is_mine && !self.row(*slot).is_paused();
+            is_asked && self.row(*slot).state() != State::Down && self.must_ask(*slot)
+        };
+        let witnesses = self.uplink.witnesses().iter().copied();
+        let witnesses = witnesses.filter(is_one).collect();
+        if self.uplink.cut_since().is_some() {
+            self.uplink.keep(witnesses);
         }
     }
 
@@ -191,10 +262,10 @@ impl Node {
     pub(super) fn saw(&mut self, finding: Finding) {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         if let Some(spell) = &mut joined.blind.spell {
-            spell.sees = match finding {
+            spell.sees |= match finding {
                 Finding::Failed(reason) => !reason.is_silent(),
                 Finding::Passed => true,
-                Finding::Inconclusive(_) => spell.sees,
+                Finding::Inconclusive(_) => false,
             };
         }
     }
@@ -202,7 +273,7 @@ impl Node {
     /// What a blind node may say to others of what it found: silence says more about itself.
     pub(super) fn as_told(&self, finding: Finding) -> Finding {
         let joined = self.joined.as_ref();
-        let is_blind = joined.is_some_and(|joined| joined.blind.is_blind());
+        let is_blind = joined.is_some_and(|joined| joined.blind.sees_nothing());
         match finding {
             Finding::Failed(reason) if is_blind && reason.is_silent() => {
                 Finding::Inconclusive(Doubt::NothingAnswers)
@@ -250,9 +321,9 @@ mod tests {
         }
         let seen: Vec<&str> = seen.iter().map(|name| &**name).collect();
         assert_eq!(seen, ["t0", "t1", "t2", "t4", "t5", "t0", "t1", "t2", "t4"]);
-        assert!(!blind.is_over(now));
+        assert!(!blind.is_over(now, false));
         blind.spell.as_mut().expect("it has begun").sees = true;
-        assert!(blind.is_over(now));
+        assert!(blind.is_over(now, false));
         // Another cut is another question.
         assert_eq!(blind.hear(Time(9), "t3".into(), false), (0, 1));
     }

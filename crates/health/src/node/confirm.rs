@@ -233,6 +233,12 @@ impl Node {
         let agrees = self.config.mutation == Some(Mutation::SilenceAgrees);
         let ruling = match ruling {
             Ruling::Unconfirmed if agrees => Ruling::Down,
+            // Where nothing answers, who fails to see says little against one who sees.
+            Ruling::Unconfirmed if self.uplink.is_witness(slot) && case.rather_passes() => {
+                let joined = self.joined.as_mut().expect("it had a case");
+                joined.cluster.cases.drop(slot);
+                Ruling::Outvoted
+            }
             other => other,
         };
         self.testify(slot, ruling);

@@ -47,6 +47,8 @@ struct Host {
     told: Vec<(Time, Request, Result<Account, Missing>)>,
     /// Its targets are elsewhere, so that an uplink lies between.
     is_remote: bool,
+    /// All but this one.
+    local: Option<Arc<str>>,
     /// Says nothing of what it found, as an agent never would.
     is_mute: bool,
     notices: Vec<crate::cluster::Notice>,
@@ -119,6 +121,7 @@ impl World {
                 told: Vec::new(),
                 is_mute: false,
                 is_remote: false,
+                local: None,
                 notices: Vec::new(),
                 has_left: false,
                 lives: 0,
@@ -198,7 +201,10 @@ impl World {
             Output::Probe(check) => {
                 let name = Arc::clone(host.names.get(&check.slot).expect("defined before checked"));
                 self.probes.push((self.now, at, Arc::clone(&name)));
-                let takes = self.probe_ms * MS;
+                let seen = self.seen.get(&(at, Arc::clone(&name)));
+                let is_silent = seen == Some(&Finding::Failed(Reason::Timeout(Phase::Connect)));
+                // Its definition says how long silence takes.
+                let takes = if is_silent { 500 } else { self.probe_ms } * MS;
                 self.push(takes, at, Event::Probed(check.slot, check.ticket, name));
             }
             Output::Persist { batch, writes, .. } => {
@@ -283,6 +289,7 @@ impl World {
             Event::Bytes(from, way, bytes) => self.give(at, Input::Received(from, way, bytes)),
             Event::Persisted(batch) => self.give(at, Input::Persisted(batch)),
             Event::Probed(slot, ticket, name) => {
+                let is_local = self.hosts[at].local.as_ref() == Some(&name);
                 let finding = self
                     .seen
                     .get(&(at, name))
@@ -296,7 +303,7 @@ impl World {
                         finding,
                         late: Duration::ZERO,
                         timeout: Duration::from_millis(500),
-                        local: !self.hosts[at].is_remote,
+                        local: is_local || !self.hosts[at].is_remote,
                         detail: None,
                     }),
                 );

@@ -126,3 +126,31 @@ fn two_of_five_confirm_nothing_though_one_of_them_has_lost_its_memory() {
     }
     assert_eq!(world.state(2, "t0").0, State::Down);
 }
+
+/// Owners that are asked rarely have no news for each other every second.
+#[test]
+fn what_is_checked_rarely_is_fresh_though_its_owner_has_no_news() {
+    for (hosts, interval) in [(4, 30), (6, 30), (12, 5), (13, 30)] {
+        let targets = 60;
+        let file = (0..targets).map(|i| {
+            Arc::new(Definition {
+                interval: Duration::from_secs(interval),
+                ..Definition::clone(&target(&format!("t{i}"), 2))
+            })
+        });
+        let mut world = World::with_file(hosts, file.collect());
+        world.run(120);
+        for _ in 0..30 {
+            world.run(2);
+            for (at, i) in (0..hosts).flat_map(|at| (0..targets).map(move |i| (at, i))) {
+                let view = world.node(at).view();
+                let row = view.get(&format!("t{i}")).expect("it is defined");
+                let freshness = view.freshness(row, world.now).expect("a cluster's view");
+                assert!(
+                    !freshness.is_stale,
+                    "t{i} on n{at} of {hosts}: {freshness:?}"
+                );
+            }
+        }
+    }
+}
