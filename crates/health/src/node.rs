@@ -214,6 +214,8 @@ struct Hot {
     /// The last beat came while its check was under way.
     owed: bool,
     soft: bool,
+    /// Checks in a row that were held because nothing answered.
+    held: u8,
     /// Why it is checked here.
     role: Role,
     /// When it was last at rest, for the owner's promise.
@@ -553,12 +555,15 @@ impl Node {
             Finding::Inconclusive(Doubt::Unable) if self.joined.is_some() => {
                 return self.say_unable(probed.slot, UNABLE);
             }
-            Finding::Inconclusive(_) => return,
+            Finding::Inconclusive(doubt) => {
+                hot.held += u8::from(doubt == Doubt::NothingAnswers && hot.held < u8::MAX);
+                return;
+            }
         };
         let before = hot.counters;
-        if !passed {
-            let held = self.uplink.held_back(&probed, reason, balance);
-            hot.counters.fail_before(hot.rule, held);
+        let held = std::mem::take(&mut hot.held);
+        if !passed && held > 0 && self.uplink.gives_back(&probed, reason) {
+            hot.counters.fail_before(hot.rule, held.into());
         }
         let next = hot.counters.step(hot.rule, passed);
         if self.joined.is_some() {

@@ -43,6 +43,11 @@ impl Rows {
         self.chunks.get(chunk)?[at].as_ref()
     }
 
+    /// How many slots there is room for.
+    pub(crate) const fn room(&self) -> usize {
+        self.chunks.len() * CHUNK
+    }
+
     /// Puts a row into a slot, or takes it out; what was there before.
     pub(crate) fn set(&mut self, slot: Slot, row: Option<Row>) -> Option<Row> {
         let (chunk, at) = place(slot);

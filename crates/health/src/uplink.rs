@@ -96,15 +96,10 @@ impl Uplink {
         }
     }
 
-    /// How many checks of a target were held since the cut that others see, too, began. Of what
-    /// was not silent, or is on this machine, none was.
-    pub(crate) fn held_back(&self, probed: &Probed, reason: Reason, b: Balance) -> u32 {
-        let is_counted = self.is_cut && self.is_real && reason.is_silent() && !probed.local;
-        if !is_counted || b.interval.is_zero() {
-            return 0;
-        }
-        let span = b.started.since(self.cut_at).as_micros() / b.interval.as_micros();
-        u32::try_from(span).unwrap_or(u32::MAX)
+    /// Whether checks of this target that were held count with this failure: others see the cut,
+    /// too. What was not silent, or is on this machine, was never held.
+    pub(crate) fn gives_back(&self, probed: &Probed, reason: Reason) -> bool {
+        self.is_cut && self.is_real && reason.is_silent() && !probed.local
     }
 
     /// Looks at one outcome.
@@ -312,17 +307,16 @@ mod tests {
         };
         assert_eq!(counted(&mut uplink, alone), 0);
         let timeout = Reason::Timeout(Phase::Connect);
-        let held = |uplink: &Uplink, probed, reason| uplink.held_back(probed, reason, asking);
         let silent = of(0);
-        assert_eq!(held(&uplink, &silent, timeout), 0, "is it real?");
+        assert!(!uplink.gives_back(&silent, timeout), "is it real?");
         uplink.believe(true);
         assert_eq!(counted(&mut uplink, alone), 20);
-        assert_eq!(held(&uplink, &silent, timeout), 3);
+        assert!(uplink.gives_back(&silent, timeout));
         let local = probed(SILENT, 0, true);
-        assert_eq!(held(&uplink, &local, timeout), 0, "it was never held");
-        assert_eq!(held(&uplink, &silent, Reason::Refused), 0, "nor was this");
+        assert!(!uplink.gives_back(&local, timeout), "it was never held");
+        assert!(!uplink.gives_back(&silent, Reason::Refused), "nor was this");
         uplink.weigh(&of(3), Finding::Passed, asking);
-        assert_eq!(held(&uplink, &silent, timeout), 0);
+        assert!(!uplink.gives_back(&silent, timeout));
         assert!(!uplink.is_witness(Slot(0)));
     }
 }

@@ -226,8 +226,9 @@ impl Node {
         if spell.watched.iter().any(is_up) {
             return Vec::new();
         }
-        let (all, from) = (self.rows.len(), spell.through);
-        let next = (0..all.min(GONE_THROUGH)).filter_map(|i| self.rows[(from + i) % all].as_ref());
+        let (all, from) = (self.rows.room(), spell.through);
+        let slot = |i| Slot(u32::try_from((from + i) % all).expect("slots are 32 bits"));
+        let next = (0..all.min(GONE_THROUGH)).filter_map(|i| self.rows.get(slot(i)));
         let up = next.filter(|row| row.state() == State::Up);
         let names = up.take(LOOKS).map(|row| row.title()).collect();
         let joined = self.joined.as_mut().expect("only a joined node comes here");

@@ -366,3 +366,26 @@ fn two_of_five_that_reach_nothing_at_the_same_time_harm_nobody_for_long() {
         );
     }
 }
+
+/// Of a new target nothing was held.
+#[test]
+fn a_target_that_comes_in_an_outage_is_down_after_as_many_failures_as_any() {
+    let targets = 60;
+    let mut world = world_of(3, targets, |_| 2);
+    (0..3).for_each(|at| all_silent(&mut world, at, targets));
+    world.run(30);
+    world.everybody_sees("new", SILENT);
+    let mut file = world.file.clone();
+    file.push(target("new", 0));
+    load(&mut world, file);
+    let mut checks = 0;
+    while checks < 2 {
+        world.run_ms(20);
+        checks = world
+            .probes
+            .iter()
+            .filter(|(_, _, of)| &**of == "new")
+            .count();
+    }
+    assert_ne!(world.state(1, "new").0, State::Down, "after one check");
+}
