@@ -99,7 +99,7 @@ pub struct Fleet {
     /// This node.
     pub me: Arc<str>,
     /// Everybody who is known, this node included, by name.
-    pub members: Vec<Seat>,
+    pub members: Arc<[Seat]>,
     /// Whether this node has caught up with the others, or is alone.
     pub is_ready: bool,
     /// Who said of whom that it does not answer: the last 64 that this node heard of, oldest first.
@@ -108,7 +108,7 @@ pub struct Fleet {
     pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
     /// How far apart owners offer their marks; zero in a fleet of up to a hundred marks.
     pub(crate) spacing: Duration,
-    pub(crate) seen: store::Vector,
+    pub(crate) seen: Arc<store::Vector>,
     /// The version that answers of this node carry.
     pub(crate) version: Version,
 }
@@ -209,7 +209,8 @@ mod tests {
                 seat(2, "b", "dead"),
                 seat(5, "b", "alive"),
                 seat(1, "c", "suspect"),
-            ],
+            ]
+            .into(),
             ..Fleet::default()
         };
         let lives = ["a", "b", "c", "d", ""].map(|name| fleet.lives(name));

@@ -23,6 +23,8 @@ const NOBODY: u16 = u16::MAX;
 pub enum Input {
     /// A member is there, or is described anew: the name tells.
     Joined(Member),
+    /// The same of many, in their order: each target is looked at once, and said once.
+    AllJoined(Vec<Member>),
     /// The member of this name is gone.
     Left(Arc<str>),
     /// A target is to be owned. Another hash in a slot that was in use means another target from
@@ -85,6 +87,8 @@ pub struct Ownership {
     /// Members that can't probe a target.
     unable: BTreeMap<(Slot, u16), ()>,
     changed: VecDeque<(Slot, Three, Three)>,
+    /// How many members stand in each zone.
+    zones: BTreeMap<Arc<str>, usize>,
     /// What is being scored; kept for its room.
     scratch: Vec<(Standing, u64, u16)>,
 }
@@ -99,7 +103,8 @@ impl Ownership {
     /// Takes in what happened. Time plays no part; it is taken as every core takes it.
     pub fn handle(&mut self, _now: Time, input: Input) {
         match input {
-            Input::Joined(member) => self.join(member),
+            Input::Joined(member) => self.join(vec![member]),
+            Input::AllJoined(members) => self.join(members),
             Input::Left(name) => self.leave(&name),
             Input::Defined(slot, key) => self.define(slot, key),
             Input::Undefined(slot) => self.undefine(slot),
@@ -185,23 +190,45 @@ impl Ownership {
             .collect()
     }
 
-    fn join(&mut self, member: Member) {
-        let Some(at) = self.seat(member) else {
-            self.refused += 1;
+    fn join(&mut self, members: Vec<Member>) {
+        let mut newcomers = Vec::new();
+        for member in members {
+            if self.is_described_so(&member) {
+                continue;
+            }
+            match self.seat(member) {
+                Some(at) => newcomers.push(at),
+                None => self.refused += 1,
+            }
+        }
+        if newcomers.is_empty() {
             return;
-        };
+        }
+        newcomers.sort_unstable();
+        newcomers.dedup();
+        let is_new = |at: &u16| newcomers.binary_search(at).is_ok();
         for index in 0..self.targets.len() {
             let target = self.targets[index];
-            if target.is_live && (target.three.contains(&at) || self.gets_in(index, at)) {
+            if !target.is_live {
+                continue;
+            }
+            if target.three.iter().any(is_new) || self.any_gets_in(index, &newcomers) {
                 self.score(index);
             }
         }
     }
 
+    fn is_described_so(&self, member: &Member) -> bool {
+        let at = self.by_name.get(&member.name);
+        at.and_then(|&at| self.entry(at))
+            .is_some_and(|entry| entry.member == *member)
+    }
+
     /// Gives a member its place: its own if it has one, else a free one, else a new one.
     fn seat(&mut self, member: Member) -> Option<u16> {
+        let racer = Racer::new(&member.name, member.weight);
         let mut entry = Entry {
-            racer: Racer::new(&member.name, member.weight),
+            racer,
             member,
             owned: 0,
             is_there: true,
@@ -209,7 +236,9 @@ impl Ownership {
         if let Some(&at) = self.by_name.get(&entry.member.name) {
             let old = &mut self.members[usize::from(at)];
             entry.owned = old.owned;
-            *old = entry;
+            let zone = Arc::clone(&entry.member.zone);
+            let left = std::mem::replace(old, entry).member.zone;
+            self.count_zone(zone, left);
             return Some(at);
         }
         // While a change is not drained, it may name somebody who is gone.
@@ -220,6 +249,10 @@ impl Ownership {
         let at = free
             .unwrap_or_else(|| u16::try_from(self.members.len()).expect("fewer than MEMBERS_MAX"));
         self.by_name.insert(Arc::clone(&entry.member.name), at);
+        *self
+            .zones
+            .entry(Arc::clone(&entry.member.zone))
+            .or_default() += 1;
         match free {
             Some(at) => self.members[usize::from(at)] = entry,
             None => self.members.push(entry),
@@ -231,7 +264,10 @@ impl Ownership {
         let Some(at) = self.by_name.remove(name) else {
             return;
         };
-        self.members[usize::from(at)].is_there = false;
+        let gone = &mut self.members[usize::from(at)];
+        gone.is_there = false;
+        let zone = Arc::clone(&gone.member.zone);
+        self.leave_zone(&zone);
         self.gone.push(at);
         self.unable.retain(|(_, member), ()| *member != at);
         for index in 0..self.targets.len() {
@@ -239,6 +275,19 @@ impl Ownership {
             if target.is_live && target.three.contains(&at) {
                 self.score(index);
             }
+        }
+    }
+
+    fn count_zone(&mut self, entered: Arc<str>, left: Arc<str>) {
+        *self.zones.entry(entered).or_default() += 1;
+        self.leave_zone(&left);
+    }
+
+    fn leave_zone(&mut self, zone: &Arc<str>) {
+        let count = self.zones.get_mut(zone).expect("it was counted");
+        *count -= 1;
+        if *count == 0 {
+            self.zones.remove(zone);
         }
     }
 
@@ -295,29 +344,63 @@ impl Ownership {
         self.score(slot.index());
     }
 
-    /// Whether a member that is not among a target's three may be so now; `true` when in doubt.
-    fn gets_in(&self, index: usize, at: u16) -> bool {
+    /// Whether one of the members that are not among a target's three may be so now; `true` when
+    /// in doubt.
+    fn any_gets_in(&self, index: usize, newcomers: &[u16]) -> bool {
         let Target { key, three, .. } = self.targets[index];
-        let entry = self.entry(at).expect("it has just joined");
         let Some(third) = self.entry(three[TOP - 1]) else {
             return true;
         };
-        let is_draining = |entry: &Entry| entry.member.standing == Standing::Draining;
-        if is_draining(third) || is_draining(entry) {
-            return !is_draining(entry) || is_draining(third);
-        }
-        let zone = |place: u16| self.entry(place).map(|e| &e.member.zone);
-        let zones = [zone(three[0]), zone(three[1]), zone(three[2])];
-        let is_spread = zones[0] != zones[1] && zones[1] != zones[2] && zones[0] != zones[2];
-        let brings_a_zone = !zones.contains(&Some(&entry.member.zone));
-        // Where not every place has a zone of its own, a better draw of a known zone can displace
-        // any of the three, and a new zone gets in with any draw.
-        if !is_spread && brings_a_zone {
+        if third.member.standing == Standing::Draining {
             return true;
         }
+        let zones = three.map(|place| self.entry(place).map(|e| &e.member.zone));
+        let is_spread = zones[0] != zones[1] && zones[1] != zones[2] && zones[0] != zones[2];
         let worst = three.iter().filter_map(|&place| self.entry(place));
         let worst = worst.map(|e| e.racer.cost(key)).max();
-        worst.is_none_or(|worst| entry.racer.cost(key) <= worst)
+        newcomers.iter().any(|&at| {
+            let entry = self.entry(at).expect("it has just joined");
+            if entry.member.standing == Standing::Draining {
+                return false;
+            }
+            // Where not every place has a zone of its own, a better draw of a known zone can
+            // displace any of the three, and a new zone gets in with any draw.
+            let may_bring_a_zone = !is_spread && self.zones.len() > 1;
+            if may_bring_a_zone && !zones.contains(&Some(&entry.member.zone)) {
+                return true;
+            }
+            worst.is_none_or(|worst| entry.racer.cost_below(key, worst).is_some())
+        })
+    }
+
+    /// The first three of a target where all stand in one zone: the best draws.
+    fn best_draws(&self, key: KeyHash, is_able: impl Fn(u16) -> bool) -> Three {
+        let mut best: [Option<(Standing, u64, &str, u16)>; TOP] = [None; TOP];
+        for (at, entry) in (0_u16..).zip(&self.members) {
+            if !entry.is_there || !is_able(at) {
+                continue;
+            }
+            let standing = entry.member.standing;
+            let most = match best[TOP - 1] {
+                None => u64::MAX,
+                Some((worst, ..)) if standing < worst => u64::MAX,
+                Some((worst, ..)) if standing > worst => continue,
+                Some((_, cost, ..)) => cost,
+            };
+            let Some(cost) = entry.racer.cost_below(key, most) else {
+                continue;
+            };
+            let mut next = Some((standing, cost, &*entry.member.name, at));
+            for place in &mut best {
+                if place.is_none() || next < *place {
+                    std::mem::swap(place, &mut next);
+                }
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        best.map(|place| place.map_or(NOBODY, |place| place.3))
     }
 
     /// Computes a target's three from nothing.
@@ -329,6 +412,12 @@ impl Ownership {
             .range((slot, 0)..=(slot, u16::MAX))
             .next()
             .is_some();
+        let is_able = |at: u16| !is_any_unable || !self.unable.contains_key(&(slot, at));
+        if self.zones.len() <= 1 {
+            let three = self.best_draws(key, is_able);
+            self.set(index, three);
+            return;
+        }
         let mut scores = std::mem::take(&mut self.scratch);
         scores.clear();
         for (at, entry) in (0_u16..).zip(&self.members) {

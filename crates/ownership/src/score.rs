@@ -42,8 +42,22 @@ impl Racer {
 
     /// What it draws for a target; the least wins.
     pub(crate) fn cost(self, key: KeyHash) -> u64 {
+        self.cost_of(mix(key.0, self.hash))
+    }
+
+    /// The same if it is not above `most`. Hardly any of many members gets in: most are turned
+    /// away without a logarithm, for −log2(u) is always above 1 − u, as computed here too.
+    pub(crate) fn cost_below(self, key: KeyHash, most: u64) -> Option<u64> {
+        let bits = mix(key.0, self.hash);
+        if bits.wrapping_neg() >> 8 > most.saturating_mul(self.weight) {
+            return None;
+        }
+        Some(self.cost_of(bits)).filter(|cost| *cost <= most)
+    }
+
+    fn cost_of(self, bits: u64) -> u64 {
         // Shifted by 16 bits, so that dividing by a weight leaves 2⁻⁴⁶ of one.
-        (minus_log2(mix(key.0, self.hash)) << 16) / self.weight
+        (minus_log2(bits) << 16) / self.weight
     }
 }
 
@@ -148,6 +162,32 @@ mod tests {
     fn the_ends_of_the_range_are_in_range() {
         assert!(minus_log2(u64::MAX) < 1 << 20);
         assert_eq!(minus_log2(0), 64 << FRACTION);
+    }
+
+    /// Broken once: with 1 − u doubled, which is above −log2(u) for the best draws.
+    #[test]
+    fn who_is_turned_away_without_a_logarithm_would_not_have_got_in() {
+        let mut rng = base::Rng::new(3);
+        for round in 0..300_000_u64 {
+            let key = KeyHash(rng.word());
+            let one = Racer::new(
+                &format!("n{}", rng.below(1_000)),
+                1 + (round % 1_000) as u32,
+            );
+            let cost = one.cost(key);
+            let near = [
+                cost / 2,
+                cost - 1,
+                cost,
+                cost + 1,
+                cost * 2,
+                rng.word() >> rng.below(60),
+            ];
+            for most in near {
+                let below = (cost <= most).then_some(cost);
+                assert_eq!(one.cost_below(key, most), below, "{key:?} {one:?} {most}");
+            }
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::{Input, KeyHash, MEMBERS_MAX, Member, Output, Ownership, Standing, order};
 
-fn member() -> impl Strategy<Value = Member> {
+fn member() -> impl Strategy<Value = Member> + Clone {
     (0..60_u32, 0..4_u32, 1..5_u32, prop::bool::weighted(0.2)).prop_map(
         |(name, zone, weight, drains)| Member {
             name: format!("n{name}").into(),
@@ -186,8 +186,15 @@ fn step() -> impl Strategy<Value = Input> {
     let slot = (0..40_u32).prop_map(Slot);
     let joined = (member(), 0..12_u32).prop_map(|(mut member, n)| {
         member.name = format!("n{n}").into();
-        Input::Joined(member)
+        member
     });
+    let all = prop::collection::vec(joined.clone(), 0..6).prop_map(Input::AllJoined);
+    // Often all stand in one zone.
+    let alone = joined.clone().prop_map(|member| {
+        let zone = "z0".into();
+        Input::Joined(Member { zone, ..member })
+    });
+    let joined = joined.prop_map(Input::Joined);
     // Now and then another target takes a slot that is in use.
     let key = (slot.clone(), prop::bool::weighted(0.2)).prop_map(|(s, is_other)| {
         let name = if is_other { "other" } else { "t" };
@@ -195,6 +202,8 @@ fn step() -> impl Strategy<Value = Input> {
     });
     prop_oneof![
         4 => joined,
+        4 => alone,
+        2 => all,
         2 => name.clone().prop_map(Input::Left),
         6 => key,
         1 => slot.clone().prop_map(Input::Undefined),
@@ -214,6 +223,10 @@ impl Plain {
     fn take(&mut self, input: &Input) {
         match input.clone() {
             Input::Joined(member) => drop(self.members.insert(Arc::clone(&member.name), member)),
+            Input::AllJoined(members) => {
+                let named = members.into_iter().map(|m| (Arc::clone(&m.name), m));
+                self.members.extend(named);
+            }
             Input::Left(name) => {
                 self.members.remove(&name);
                 self.unable.retain(|(_, who)| *who != name);

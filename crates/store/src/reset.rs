@@ -6,7 +6,6 @@
 //! Does not know how an exchange is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use base::{NodeId, Origin};
 
@@ -53,6 +52,7 @@ impl Store {
         let has = self.by_slot(&marker.vector);
         for (&slot, theirs) in &has.seen {
             self.known[usize::from(slot)].seen.join(theirs);
+            self.saw(slot);
             let ranges = [(1, theirs.prefix())];
             for &(first, last) in ranges.iter().chain(theirs.beyond()) {
                 self.batch.learned.push((slot, first, last));
@@ -68,7 +68,8 @@ impl Store {
         for (origin, all) in marker.vector.retired {
             self.adopt_retired(origin, all);
         }
-        self.peer_claims(from, Claims::of(Arc::new(has.seen)));
+        let claims = Claims::of(&has.seen, &mut self.row);
+        self.peer_claims(from, claims);
         self.met(from);
     }
 
@@ -115,6 +116,7 @@ impl Store {
         let known = &mut self.known[slot];
         if floor > known.floor {
             known.floor = floor;
+            self.forgotten = None;
             let (place, content) = record::floor(origin, floor);
             self.batch.writes.insert(place, Some(content));
         }

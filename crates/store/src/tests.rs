@@ -116,7 +116,7 @@ impl Cluster {
     /// One exchange in both directions, over links that lose nothing, and nobody else hears it.
     fn join(&mut self, a: u64, b: u64) {
         self.under_way.clear();
-        let hash = self.stores[&a].hash();
+        let hash = self.stores.get_mut(&a).unwrap().hash();
         let pull = Message::Pull(hash).encode();
         // Exchanges that were begun before are over by now.
         self.now += Duration::from_secs(11);
