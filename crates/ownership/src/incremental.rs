@@ -60,7 +60,6 @@ type Three = [u16; TOP];
 #[derive(Clone, Debug)]
 struct Entry {
     member: Member,
-    racer: Racer,
     owned: u32,
     /// `false`: gone, and only its name is of use, to changes that are not yet drained.
     is_there: bool,
@@ -73,11 +72,35 @@ struct Target {
     is_live: bool,
 }
 
+/// The best draws so far, the best first.
+#[derive(Default)]
+struct Best<'a>([Option<(Standing, u64, &'a str, u16)>; TOP]);
+
+impl<'a> Best<'a> {
+    fn put(&mut self, one: (Standing, u64, &'a str, u16)) {
+        let mut next = Some(one);
+        for place in &mut self.0 {
+            if place.is_none() || next < *place {
+                std::mem::swap(place, &mut next);
+            }
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn three(&self) -> Three {
+        self.0.map(|place| place.map_or(NOBODY, |place| place.3))
+    }
+}
+
 /// All members and the first three of every target. 16 bytes a target.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
     /// Everybody, each at a place of its own.
     members: Vec<Entry>,
+    /// The same, as all that a race needs, close together; `None` for who is gone.
+    racers: Vec<(Option<Standing>, Racer)>,
     by_name: BTreeMap<Arc<str>, u16>,
     /// Places of those that are gone; given to others once no change names them.
     gone: Vec<u16>,
@@ -191,14 +214,19 @@ impl Ownership {
     }
 
     fn join(&mut self, members: Vec<Member>) {
-        let mut newcomers = Vec::new();
+        let (mut newcomers, mut worse) = (Vec::new(), Vec::new());
         for member in members {
             if self.is_described_so(&member) {
                 continue;
             }
-            match self.seat(member) {
-                Some(at) => newcomers.push(at),
-                None => self.refused += 1,
+            let is_worse = self.is_worse_than_before(&member);
+            let Some(at) = self.seat(member) else {
+                self.refused += 1;
+                continue;
+            };
+            newcomers.push(at);
+            if is_worse {
+                worse.push(at);
             }
         }
         if newcomers.is_empty() {
@@ -206,16 +234,32 @@ impl Ownership {
         }
         newcomers.sort_unstable();
         newcomers.dedup();
-        let is_new = |at: &u16| newcomers.binary_search(at).is_ok();
+        let is_simple = self.zones.len() <= 1 && self.unable.is_empty();
         for index in 0..self.targets.len() {
             let target = self.targets[index];
             if !target.is_live {
                 continue;
             }
+            let has_worse = !worse.is_empty() && target.three.iter().any(|at| worse.contains(at));
+            if is_simple && !has_worse {
+                self.let_in(index, &newcomers);
+                continue;
+            }
+            let is_new = |at: &u16| newcomers.binary_search(at).is_ok();
             if target.three.iter().any(is_new) || self.any_gets_in(index, &newcomers) {
                 self.score(index);
             }
         }
+    }
+
+    /// Whether who is described anew may have lost places by that; who is new has none to lose.
+    fn is_worse_than_before(&self, member: &Member) -> bool {
+        let at = self.by_name.get(&member.name);
+        let before = at.and_then(|&at| self.entry(at)).map(|e| &e.member);
+        before.is_some_and(|before| {
+            let is_same = before.weight == member.weight && before.zone == member.zone;
+            !is_same || before.standing < member.standing
+        })
     }
 
     fn is_described_so(&self, member: &Member) -> bool {
@@ -227,8 +271,8 @@ impl Ownership {
     /// Gives a member its place: its own if it has one, else a free one, else a new one.
     fn seat(&mut self, member: Member) -> Option<u16> {
         let racer = Racer::new(&member.name, member.weight);
+        let racer = (Some(member.standing), racer);
         let mut entry = Entry {
-            racer,
             member,
             owned: 0,
             is_there: true,
@@ -239,6 +283,7 @@ impl Ownership {
             let zone = Arc::clone(&entry.member.zone);
             let left = std::mem::replace(old, entry).member.zone;
             self.count_zone(zone, left);
+            self.racers[usize::from(at)] = racer;
             return Some(at);
         }
         // While a change is not drained, it may name somebody who is gone.
@@ -254,8 +299,14 @@ impl Ownership {
             .entry(Arc::clone(&entry.member.zone))
             .or_default() += 1;
         match free {
-            Some(at) => self.members[usize::from(at)] = entry,
-            None => self.members.push(entry),
+            Some(at) => {
+                self.members[usize::from(at)] = entry;
+                self.racers[usize::from(at)] = racer;
+            }
+            None => {
+                self.members.push(entry);
+                self.racers.push(racer);
+            }
         }
         Some(at)
     }
@@ -266,6 +317,7 @@ impl Ownership {
         };
         let gone = &mut self.members[usize::from(at)];
         gone.is_there = false;
+        self.racers[usize::from(at)].0 = None;
         let zone = Arc::clone(&gone.member.zone);
         self.leave_zone(&zone);
         self.gone.push(at);
@@ -344,6 +396,50 @@ impl Ownership {
         self.score(slot.index());
     }
 
+    /// Where all stand in one zone and can probe everything: a target's three and newcomers in the
+    /// order of their draws. Only right if nobody of the three is worse than before.
+    fn let_in(&mut self, index: usize, newcomers: &[u16]) {
+        let Target { key, three, .. } = self.targets[index];
+        let mut best = Best::default();
+        let held = three.iter().filter(|&&at| at != NOBODY);
+        if let Some(&last) = three.last().filter(|&&at| at != NOBODY) {
+            // Nearly always nobody gets in: the three are compared only if somebody does.
+            let (standing, racer) = self.racers[usize::from(last)];
+            let standing = standing.expect("who is gone is nobody's owner");
+            let most = racer.cost(key);
+            let gets_in = |at: &u16| {
+                let (theirs, racer) = self.racers[usize::from(*at)];
+                let theirs = theirs.expect("it has just joined");
+                theirs < standing || theirs == standing && racer.cost_below(key, most).is_some()
+            };
+            if !newcomers.iter().any(gets_in) {
+                return;
+            }
+        }
+        for &at in held.chain(newcomers.iter().filter(|at| !three.contains(at))) {
+            self.race(key, at, &mut best);
+        }
+        self.set(index, best.three());
+    }
+
+    /// One member's draw for a target beside the best so far.
+    fn race<'a>(&'a self, key: KeyHash, at: u16, best: &mut Best<'a>) {
+        let (standing, racer) = &self.racers[usize::from(at)];
+        let Some(standing) = *standing else {
+            return;
+        };
+        let most = match best.0[TOP - 1] {
+            None => u64::MAX,
+            Some((worst, ..)) if standing < worst => u64::MAX,
+            Some((worst, ..)) if standing > worst => return,
+            Some((_, cost, ..)) => cost,
+        };
+        if let Some(cost) = racer.cost_below(key, most) {
+            let name = &*self.members[usize::from(at)].member.name;
+            best.put((standing, cost, name, at));
+        }
+    }
+
     /// Whether one of the members that are not among a target's three may be so now; `true` when
     /// in doubt.
     fn any_gets_in(&self, index: usize, newcomers: &[u16]) -> bool {
@@ -356,51 +452,20 @@ impl Ownership {
         }
         let zones = three.map(|place| self.entry(place).map(|e| &e.member.zone));
         let is_spread = zones[0] != zones[1] && zones[1] != zones[2] && zones[0] != zones[2];
-        let worst = three.iter().filter_map(|&place| self.entry(place));
-        let worst = worst.map(|e| e.racer.cost(key)).max();
+        let cost = |at: &u16| Some(self.racers.get(usize::from(*at))?.1.cost(key));
+        let worst = three.iter().filter_map(cost).max();
+        // Where not every place has a zone of its own, a better draw of a known zone can displace
+        // any of the three, and a new zone gets in with any draw.
+        let may_bring_a_zone = !is_spread && self.zones.len() > 1;
         newcomers.iter().any(|&at| {
-            let entry = self.entry(at).expect("it has just joined");
-            if entry.member.standing == Standing::Draining {
+            let (standing, racer) = self.racers[usize::from(at)];
+            if standing != Some(Standing::Usable) {
                 return false;
             }
-            // Where not every place has a zone of its own, a better draw of a known zone can
-            // displace any of the three, and a new zone gets in with any draw.
-            let may_bring_a_zone = !is_spread && self.zones.len() > 1;
-            if may_bring_a_zone && !zones.contains(&Some(&entry.member.zone)) {
-                return true;
-            }
-            worst.is_none_or(|worst| entry.racer.cost_below(key, worst).is_some())
+            let zone = || Some(&self.members[usize::from(at)].member.zone);
+            (may_bring_a_zone && !zones.contains(&zone()))
+                || worst.is_none_or(|worst| racer.cost_below(key, worst).is_some())
         })
-    }
-
-    /// The first three of a target where all stand in one zone: the best draws.
-    fn best_draws(&self, key: KeyHash, is_able: impl Fn(u16) -> bool) -> Three {
-        let mut best: [Option<(Standing, u64, &str, u16)>; TOP] = [None; TOP];
-        for (at, entry) in (0_u16..).zip(&self.members) {
-            if !entry.is_there || !is_able(at) {
-                continue;
-            }
-            let standing = entry.member.standing;
-            let most = match best[TOP - 1] {
-                None => u64::MAX,
-                Some((worst, ..)) if standing < worst => u64::MAX,
-                Some((worst, ..)) if standing > worst => continue,
-                Some((_, cost, ..)) => cost,
-            };
-            let Some(cost) = entry.racer.cost_below(key, most) else {
-                continue;
-            };
-            let mut next = Some((standing, cost, &*entry.member.name, at));
-            for place in &mut best {
-                if place.is_none() || next < *place {
-                    std::mem::swap(place, &mut next);
-                }
-                if next.is_none() {
-                    break;
-                }
-            }
-        }
-        best.map(|place| place.map_or(NOBODY, |place| place.3))
     }
 
     /// Computes a target's three from nothing.
@@ -414,15 +479,20 @@ impl Ownership {
             .is_some();
         let is_able = |at: u16| !is_any_unable || !self.unable.contains_key(&(slot, at));
         if self.zones.len() <= 1 {
-            let three = self.best_draws(key, is_able);
+            let mut best = Best::default();
+            let all = 0..u16::try_from(self.racers.len()).expect("at most MEMBERS_MAX");
+            for at in all.filter(|at| is_able(*at)) {
+                self.race(key, at, &mut best);
+            }
+            let three = best.three();
             self.set(index, three);
             return;
         }
         let mut scores = std::mem::take(&mut self.scratch);
         scores.clear();
-        for (at, entry) in (0_u16..).zip(&self.members) {
-            if entry.is_there && !(is_any_unable && self.unable.contains_key(&(slot, at))) {
-                scores.push((entry.member.standing, entry.racer.cost(key), at));
+        for (at, (standing, racer)) in (0_u16..).zip(&self.racers) {
+            if let Some(standing) = standing.filter(|_| is_able(at)) {
+                scores.push((standing, racer.cost(key), at));
             }
         }
         let mut three = [NOBODY; TOP];

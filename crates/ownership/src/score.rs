@@ -29,26 +29,30 @@ impl KeyHash {
 pub(crate) struct Racer {
     /// Of the member's name.
     hash: u64,
+    /// The same, turned over for [`mix`].
+    turned: u64,
     weight: u64,
 }
 
 impl Racer {
     pub(crate) fn new(name: &str, weight: u32) -> Self {
+        let hash = hash64(name.as_bytes());
         Self {
-            hash: hash64(name.as_bytes()),
+            hash,
+            turned: turned(hash),
             weight: u64::from(weight.clamp(1, WEIGHT_MAX)),
         }
     }
 
     /// What it draws for a target; the least wins.
     pub(crate) fn cost(self, key: KeyHash) -> u64 {
-        self.cost_of(mix(key.0, self.hash))
+        self.cost_of(mix(key.0, self.hash, self.turned))
     }
 
     /// The same if it is not above `most`. Hardly any of many members gets in: most are turned
     /// away without a logarithm, for −log2(u) is always above 1 − u, as computed here too.
     pub(crate) fn cost_below(self, key: KeyHash, most: u64) -> Option<u64> {
-        let bits = mix(key.0, self.hash);
+        let bits = mix(key.0, self.hash, self.turned);
         if bits.wrapping_neg() >> 8 > most.saturating_mul(self.weight) {
             return None;
         }
@@ -61,9 +65,13 @@ impl Racer {
     }
 }
 
+const fn turned(member: u64) -> u64 {
+    member.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// One number from two hashes; the order matters. The finaliser of MurmurHash3 (Appleby), twice.
-const fn mix(key: u64, member: u64) -> u64 {
-    let mut z = key ^ member.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+const fn mix(key: u64, member: u64, turned: u64) -> u64 {
+    let mut z = key ^ turned;
     z = (z ^ (z >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     z = (z ^ (z >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     z = (z ^ (z >> 33)).wrapping_add(member);

@@ -174,7 +174,7 @@ impl Store {
         }
     }
 
-    fn hash_of(&self, known: &Known) -> u64 {
+    pub(crate) fn hash_of(&self, known: &Known) -> u64 {
         let claim = self.claim(known);
         let mut w = Writer::new();
         w.raw(&known.origin.0.to_le_bytes());
@@ -202,7 +202,7 @@ impl Store {
         forgotten
     }
 
-    fn closings(&self) -> u64 {
+    pub(crate) fn closings(&self) -> u64 {
         let mut sum = 0_u64;
         for known in &self.known {
             if let Some(all) = known.retired.as_ref().filter(|_| known.is_closed()) {
@@ -406,7 +406,7 @@ impl Store {
             && (0..).zip(&self.known).any(is_missed)
     }
 
-    fn floors_of(&self, counts: impl Fn(&Known) -> bool) -> Vec<(Origin, u64)> {
+    pub(crate) fn floors_of(&self, counts: impl Fn(&Known) -> bool) -> Vec<(Origin, u64)> {
         let some = self.known.iter().filter(|k| k.floor > 0 && counts(k));
         some.map(|known| (known.origin, known.floor)).collect()
     }
