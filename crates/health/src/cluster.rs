@@ -974,15 +974,15 @@ impl Cluster {
 
     /// New marks go on: to all where they are few, else to some at random.
     fn pass_marks_on(&mut self) {
-        let living = self.peers.others(self.me, &self.membership);
+        let living = self.membership.others();
         if living.is_empty() || !self.marks.has_news() {
             return;
         }
         let few = living.len() <= DIRECT_MAX;
         let chosen = if few {
-            living
+            living.to_vec()
         } else {
-            self.rng_some(living, FAN_OUT)
+            some_of(living, FAN_OUT, &mut self.rng)
         };
         let (times, most) = if few {
             (1, usize::MAX)
@@ -1010,15 +1010,6 @@ impl Cluster {
     /// A random number.
     pub(crate) fn draw(&mut self) -> u64 {
         self.rng.word()
-    }
-
-    fn rng_some(&mut self, mut all: Vec<NodeId>, count: usize) -> Vec<NodeId> {
-        let mut some = Vec::new();
-        while some.len() < count && !all.is_empty() {
-            let at = usize::try_from(self.rng.below(all.len() as u64)).expect("an index");
-            some.push(all.swap_remove(at));
-        }
-        some
     }
 
     /// This node's own marks, as it promises them now.
@@ -1049,6 +1040,18 @@ impl Cluster {
         }
         self.settle_marks(Look::All);
     }
+}
+
+/// So many of all, at random; all if there are no more.
+fn some_of(all: &[NodeId], count: usize, rng: &mut Rng) -> Vec<NodeId> {
+    let mut some = Vec::new();
+    while some.len() < count.min(all.len()) {
+        let at = usize::try_from(rng.below(all.len() as u64)).expect("an index");
+        if !some.contains(&all[at]) {
+            some.push(all[at]);
+        }
+    }
+    some
 }
 
 /// What an owner may say of all its targets of one interval.

@@ -181,6 +181,12 @@ impl Membership {
         self.table.size()
     }
 
+    /// The others that are alive or suspect, in no order that means anything. Constant time.
+    #[must_use]
+    pub fn others(&self) -> &[NodeId] {
+        self.table.living()
+    }
+
     /// How many members are known, this node included, whatever their state. Constant time.
     #[must_use]
     pub fn known(&self) -> usize {

@@ -213,7 +213,11 @@ impl Joined {
             is_ready: self.cluster.is_ready(),
             accusations: self.cluster.accusations.iter().cloned().collect(),
             names: Arc::clone(self.cluster.shares.names()),
-            promised: self.promised.clone(),
+            promised: self
+                .promised
+                .iter()
+                .map(|(of, p)| (*of, p.clone()))
+                .collect(),
             spacing: self.cluster.spacing(),
             seen: self.seen(mutation),
             version: self.cluster.store.version().unwrap_or_default(),
