@@ -103,6 +103,11 @@ pub(crate) fn say(notice: &Notice) {
             votes = health::votes_in_words(votes),
             "ruled"
         ),
+        Notice::Blind { span } => tracing::warn!(
+            seconds = span.as_secs(),
+            "nothing that this node checks answers here, and others see it answer: they have its targets until it sees again"
+        ),
+        Notice::Sees => tracing::info!("this node sees targets answer again"),
         Notice::Collapsed { target } => {
             tracing::info!(name = &**target, "made one of several statuses");
         }

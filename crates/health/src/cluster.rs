@@ -65,6 +65,9 @@ const ALONE_AFTER: Duration = Duration::from_secs(5);
 const SEEK_EVERY: Duration = Duration::from_secs(2);
 /// The same among more than a dozen members.
 const SEEK_SLOWLY: Duration = Duration::from_secs(30);
+/// A node among few that was silent for so long was cut off, perhaps: what others wrote meanwhile
+/// it may not have heard. One that lives tells its marks, and asks who lives, every second.
+const SILENCE: Duration = Duration::from_millis(2_500);
 /// Accusations that are remembered at most.
 const ACCUSATIONS_MAX: usize = 64;
 /// How long the store waits for a dead member before it forgets traces.
@@ -199,6 +202,14 @@ pub enum Notice {
         /// Who said what.
         votes: Vec<Vote>,
     },
+    /// Nothing that this node checks answers here, and others see it answer: it gives its targets
+    /// away for so long at least.
+    Blind {
+        /// How long.
+        span: Duration,
+    },
+    /// It sees again, and takes targets.
+    Sees,
     /// Owners that did not know of each other had written statuses side by side; now there is one.
     Collapsed {
         /// The target.
@@ -290,6 +301,10 @@ pub(crate) struct Cluster {
     began: Option<Time>,
     is_ready: bool,
     is_draining: bool,
+    /// It reaches nothing, which others do: they have its targets meanwhile.
+    is_blind: bool,
+    /// Since when others must be heard for something else than a case.
+    pub(crate) wanted: Option<Time>,
     has_company: bool,
     /// Where others may be; asked from the first tick on, when time begins.
     join: Vec<SocketAddr>,
@@ -348,6 +363,8 @@ impl Cluster {
             began: None,
             is_ready: false,
             is_draining: false,
+            is_blind: false,
+            wanted: None,
             has_company,
             join,
             beat_at: Time::ZERO,
@@ -438,7 +455,11 @@ impl Cluster {
         }
         self.tongues.understood(from);
         self.quorum.hear(sender, now);
-        self.peers.hear(now, sender);
+        let silent = self.peers.hear(now, sender);
+        if silent > SILENCE && self.membership.living() <= DIRECT_MAX + 1 {
+            self.marks.doubt(sender);
+            self.marks.trust(now, sender);
+        }
         for section in sections {
             self.section(sender, from, way, section);
         }
@@ -470,7 +491,7 @@ impl Cluster {
                 self.store.handle(now, input);
             }
             Section::Ask(ask) => self.effects.push_back(Effect::Ask(sender, ask)),
-            Section::Word(word) => self.cases.word(now, sender, word.case, word.finding),
+            Section::Word(word) => self.cases.word(now, sender, word),
             Section::Call => self.say(sender, &Section::Here),
             Section::Here => {}
             Section::Streak(streak) => self.effects.push_back(Effect::Streak(streak)),
@@ -573,6 +594,15 @@ impl Cluster {
     /// The node of a name, if it lives.
     pub(crate) fn living(&self, name: &str) -> Option<NodeId> {
         self.peers.living(name)
+    }
+
+    /// Whether a member may be expected to answer: it is not suspected, and it was not asked in
+    /// this case with nothing whatever coming from it since.
+    pub(crate) fn may_answer(&self, id: NodeId, last: Option<&Case>) -> bool {
+        let member = self.membership.member(id);
+        let is_alive = member.is_some_and(|member| member.state == State::Alive);
+        let silent = last.filter(|case| matches!(case.voters.get(&id), Some(None)));
+        is_alive && silent.is_none_or(|case| self.peers.heard_from(id) > Some(case.opened))
     }
 
     /// When something last came from a node of this name, whether it lives or not.
@@ -693,6 +723,21 @@ impl Cluster {
         self.drain();
     }
 
+    /// Gives all targets away until it sees again.
+    pub(crate) fn blind(&mut self, now: Time, is_blind: bool) {
+        self.now = now;
+        self.is_blind = is_blind;
+        self.describe();
+        self.drain();
+    }
+
+    /// Whether somebody else would take its targets.
+    pub(crate) fn has_heirs(&self) -> bool {
+        let usable = |m: &ownership::Member| m.standing == ownership::Standing::Usable;
+        let mut members = self.ownership.members();
+        members.any(|member| usable(member) && member.name != self.name)
+    }
+
     /// Says farewell.
     pub(crate) fn leave(&mut self, now: Time) {
         self.now = now;
@@ -732,7 +777,7 @@ impl Cluster {
 
     fn describe(&mut self) {
         let mut meta = self.membership.me().meta.clone();
-        meta.standing = if self.is_ready && !self.is_draining {
+        meta.standing = if self.is_ready && !self.is_draining && !self.is_blind {
             Standing::Usable
         } else {
             Standing::Draining
@@ -923,7 +968,14 @@ impl Cluster {
             .map(|m| m.id)
             .collect();
         let unseen = self.peers.unseen(&self.membership);
-        self.quorum.count(self.me, known.into_iter().chain(unseen));
+        let is_alone = known.iter().all(|id| *id == self.me);
+        let unmet = if self.peers.has_met_nobody(is_alone) {
+            self.join.len()
+        } else {
+            0
+        };
+        self.quorum
+            .count(self.me, known.into_iter().chain(unseen), unmet);
         let (live, frontier) = self
             .peers
             .whom(self.me, self.now, &self.membership, FRONTIER);
@@ -935,14 +987,14 @@ impl Cluster {
 
     /// Members whose word is needed and that are silent are asked whether they are there.
     fn call_the_silent(&mut self) {
-        let Some(since) = self.cases.oldest_needed() else {
+        let Some(since) = self.cases.oldest_needed().max(self.wanted) else {
             return;
         };
         if self.now < self.call_at {
             return;
         }
         self.call_at = self.now + CALL_EVERY;
-        if self.quorum.is_met(since) {
+        if self.quorum.is_met(since, 0) {
             return;
         }
         let silent: Vec<NodeId> = self.quorum.silent(since).collect();

@@ -23,6 +23,7 @@ mod staging;
 mod status;
 #[cfg(test)]
 mod testing;
+mod uplink;
 mod verdict;
 mod view;
 

@@ -5,6 +5,7 @@
 //! and per beat does not grow with their number.
 //! Does not know sockets, disks, YAML or HTTP.
 
+mod blind;
 mod catalog;
 mod confirm;
 mod favours;
@@ -35,7 +36,8 @@ use crate::schedule::{Next, Schedule, TOO_LATE};
 use crate::staging::Staging;
 use crate::status::{State, Status};
 
-use crate::verdict::{self, Balance, Counters, Uplink};
+use crate::uplink::{Balance, Uplink};
+use crate::verdict::{self, Counters};
 use crate::view::{Counts, View};
 use heat::Heat;
 use joined::Joined;
@@ -524,6 +526,7 @@ impl Node {
     }
 
     fn count(&mut self, probed: Probed) {
+        let asks = self.is_heard(probed.slot);
         let hot = &mut self.hot[probed.slot.index()];
         if !hot.is_live || hot.ticket != probed.ticket || !hot.in_flight {
             self.tally.dropped += 1;
@@ -540,6 +543,7 @@ impl Node {
             answered,
             resumed: is_first && is_up && !answered,
             up: self.counts.up,
+            asks,
         };
         let finding = self.uplink.weigh(&probed, verdict::judge(&probed), balance);
         self.outputs.push_back(Output::Judged(probed.slot, finding));
@@ -552,6 +556,10 @@ impl Node {
             Finding::Inconclusive(_) => return,
         };
         let before = hot.counters;
+        if !passed {
+            let held = self.uplink.held_back(balance);
+            hot.counters.fail_before(hot.rule, held);
+        }
         let next = hot.counters.step(hot.rule, passed);
         if self.joined.is_some() {
             self.conclude(probed.slot, before, next, (reason, probed.detail));

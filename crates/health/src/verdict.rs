@@ -9,11 +9,9 @@
 //!
 //! Does not know targets, time or disk.
 
-use base::{Duration, Time};
-
 use crate::definition::Rule;
 use crate::input::Probed;
-use crate::outcome::{Doubt, Finding, Reason};
+use crate::outcome::{Doubt, Finding};
 use crate::status::State;
 
 /// What a verdict is made from; survives a restart.
@@ -56,6 +54,17 @@ impl Counters {
         self.failures = self.failures.saturating_add(1).max(rule.fall);
         self.window = window(self.window, rule, false);
         self
+    }
+
+    /// Counts failures that were held back, as far as they make no verdict by themselves.
+    pub(crate) fn fail_before(&mut self, rule: Rule, held: u32) {
+        if matches!(self.state, State::Unknown | State::Up) {
+            let room = rule.fall.saturating_sub(1 + self.failures);
+            for _ in 0..held.min(u32::from(room)) {
+                self.failures += 1;
+                self.window = window(self.window, rule, false);
+            }
+        }
     }
 
     /// Whether no verdict is in the making.
@@ -107,84 +116,11 @@ pub(crate) fn judge(probed: &Probed) -> Finding {
     }
 }
 
-/// Notices when nothing at all answers any more: the checker is probably cut off.
-///
-/// Counts targets that answered last time and are silent now, since anything last answered. A
-/// silence is inconclusive once there are ten of them, and they are a quarter of all that are up
-/// or nothing has answered for a whole interval of the target in hand (which matters where a few
-/// are asked often and many rarely). When something answers again, checks that had started
-/// before it are still in doubt. So a cut uplink costs each target at most one failure, and a
-/// real outage is delayed only while nothing whatever answers. Targets on this machine are left
-/// out: no uplink lies between.
-#[derive(Debug, Default)]
-pub(crate) struct Uplink {
-    newly_silent: usize,
-    /// When anything last answered.
-    heard: Time,
-    /// A silence was held to be inconclusive, and nothing has answered since.
-    is_cut: bool,
-    /// When something answered after a cut.
-    restored: Time,
-}
-
-/// What an outcome is weighed against.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Balance {
-    pub(crate) now: Time,
-    /// When the check started.
-    pub(crate) started: Time,
-    pub(crate) interval: Duration,
-    /// The target answered last time.
-    pub(crate) answered: bool,
-    /// It failed before a restart, and this is its first outcome since.
-    pub(crate) resumed: bool,
-    /// How many targets are up.
-    pub(crate) up: usize,
-}
-
-impl Uplink {
-    const AT_LEAST: usize = 10;
-
-    /// Looks at one outcome.
-    pub(crate) fn weigh(&mut self, probed: &Probed, judged: Finding, b: Balance) -> Finding {
-        let silent = match judged {
-            _ if probed.local => return judged,
-            Finding::Inconclusive(_) => return judged,
-            Finding::Passed => false,
-            Finding::Failed(reason) if reason.is_silent() => true,
-            // Something was heard once, perhaps before the cut: says nothing of now.
-            Finding::Failed(Reason::Timeout(_)) => return judged,
-            Finding::Failed(_) => false,
-        };
-        if !silent {
-            self.newly_silent = 0;
-            self.heard = b.now;
-            if std::mem::take(&mut self.is_cut) {
-                self.restored = b.now;
-            }
-            return judged;
-        }
-        let many = self.newly_silent >= Self::AT_LEAST;
-        let long = self.newly_silent >= b.up / 4 || b.now.since(self.heard) >= b.interval;
-        self.is_cut |= many && long;
-        if self.is_cut || b.started < self.restored {
-            return Finding::Inconclusive(Doubt::NothingAnswers);
-        }
-        self.newly_silent += usize::from(b.answered || b.resumed);
-        // A streak from before a restart goes on only once the uplink has been seen to work,
-        // or with the next outcome: the restart may have come in the middle of a cut.
-        if b.resumed && self.heard == Time::ZERO {
-            return Finding::Inconclusive(Doubt::NothingAnswers);
-        }
-        judged
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Phase;
-    use base::{Rng, Slot, Ticket};
+    use crate::outcome::{Phase, Reason};
+    use base::{Duration, Rng, Slot, Ticket};
 
     const RULE: Rule = Rule {
         fall: 3,
@@ -313,112 +249,5 @@ mod tests {
             judge(&probed(Finding::Passed, 30_000, true)),
             Finding::Passed
         );
-    }
-
-    /// An outcome among so many that are up, half a second after the start.
-    const fn among(up: usize) -> Balance {
-        Balance {
-            now: Time(500_000),
-            started: Time(500_000),
-            interval: Duration::from_secs(1),
-            answered: true,
-            resumed: false,
-            up,
-        }
-    }
-
-    #[test]
-    fn checks_that_started_in_a_cut_are_in_doubt_even_after_it() {
-        let mut uplink = Uplink::default();
-        let silent = probed(SILENT, 0, false);
-        for _ in 0..11 {
-            uplink.weigh(&silent, SILENT, among(40));
-        }
-        let after = Balance {
-            now: Time(900_000),
-            ..among(40)
-        };
-        uplink.weigh(&probed(Finding::Passed, 0, false), Finding::Passed, after);
-        assert_ne!(uplink.weigh(&silent, SILENT, after), SILENT);
-        let fresh = Balance {
-            started: after.now,
-            ..after
-        };
-        assert_eq!(uplink.weigh(&silent, SILENT, fresh), SILENT);
-    }
-
-    #[test]
-    fn ten_that_are_silent_for_a_whole_interval_are_a_cut_among_however_many() {
-        let mut uplink = Uplink::default();
-        let silent = probed(SILENT, 0, false);
-        for _ in 0..10 {
-            assert_eq!(uplink.weigh(&silent, SILENT, among(10_000)), SILENT);
-        }
-        assert_eq!(uplink.weigh(&silent, SILENT, among(10_000)), SILENT);
-        let later = Balance {
-            now: Time(1_500_000),
-            answered: false,
-            ..among(10_000)
-        };
-        assert_ne!(uplink.weigh(&silent, SILENT, later), SILENT);
-    }
-
-    #[test]
-    fn a_cut_uplink_is_noticed_after_a_quarter_of_the_targets() {
-        let mut uplink = Uplink::default();
-        let held = (0..100)
-            .filter(|_| uplink.weigh(&probed(SILENT, 0, false), SILENT, among(100)) != SILENT)
-            .count();
-        assert_eq!(held, 75);
-        let passed = probed(Finding::Passed, 0, false);
-        uplink.weigh(&passed, Finding::Passed, among(100));
-        assert_eq!(
-            uplink.weigh(&probed(SILENT, 0, false), SILENT, among(100)),
-            SILENT
-        );
-    }
-
-    #[test]
-    fn targets_that_are_silent_already_and_targets_on_this_machine_say_nothing_about_the_uplink() {
-        let mut uplink = Uplink::default();
-        let long_silent = Balance {
-            answered: false,
-            ..among(40)
-        };
-        for _ in 0..1_000 {
-            assert_eq!(
-                uplink.weigh(&probed(SILENT, 0, false), SILENT, long_silent),
-                SILENT
-            );
-            assert_eq!(
-                uplink.weigh(&probed(SILENT, 0, true), SILENT, among(40)),
-                SILENT
-            );
-        }
-    }
-
-    #[test]
-    fn a_timeout_after_the_connect_does_not_prove_that_anything_answers_now() {
-        let mut uplink = Uplink::default();
-        let silent = probed(SILENT, 0, false);
-        let half = Finding::Failed(Reason::Timeout(Phase::Processing));
-        for _ in 0..10 {
-            uplink.weigh(&silent, SILENT, among(40));
-            assert_eq!(uplink.weigh(&probed(half, 0, false), half, among(40)), half);
-        }
-        assert_ne!(uplink.weigh(&silent, SILENT, among(40)), SILENT);
-    }
-
-    #[test]
-    fn a_refusal_is_an_answer() {
-        let mut uplink = Uplink::default();
-        let refused = Finding::Failed(Reason::Refused);
-        for i in 0..1_000 {
-            let finding = if i % 9 == 0 { refused } else { SILENT };
-            assert_eq!(
-                uplink.weigh(&probed(finding, 0, false), finding, among(40)),
-                finding
-            );
-        }
     }
 }

@@ -16,6 +16,7 @@ mod reference;
 mod shrink;
 pub mod spec_trace;
 pub mod store;
+pub mod strangers;
 mod subject;
 mod target;
 mod trace;

@@ -7,8 +7,19 @@ use sim::fleet::{Course, Kind, cut_down, provoked, run};
 
 /// How many seeds of each kind the landing tests take.
 const LANDING: u64 = 170;
-/// Seeds on which a promise does not hold yet: work that is not done.
-const OPEN: [(Kind, &[u64]); 0] = [];
+/// Courses of a campaign on which a promise did not hold once: two with a node on an empty disk
+/// that took those it had met for all; a write that superseded what was not shown yet; a mark from
+/// the other side of a cut; an owner that asked again and again who was cut off; and two that were
+/// judged wrongly.
+const BROKEN_ONCE: [(Kind, u64); 7] = [
+    (Kind::Writes, 423),
+    (Kind::Writes, 1_124),
+    (Kind::Writes, 966),
+    (Kind::Cuts, 787),
+    (Kind::Cuts, 1_354),
+    (Kind::Writes, 753),
+    (Kind::Writes, 1_072),
+];
 
 #[expect(
     clippy::disallowed_methods,
@@ -20,26 +31,26 @@ fn seeds() -> u64 {
 }
 
 fn promises_hold(kind: Kind) {
-    let open = OPEN.iter().find(|(of, _)| *of == kind);
-    let open = open.map_or(&[][..], |(_, seeds)| *seeds);
-    for seed in (0..seeds()).filter(|seed| !open.contains(seed)) {
-        let course = Course::draw(kind, seed);
-        let Some(broken) = run(&course, 0).broken else {
-            continue;
-        };
-        let least = cut_down(&course, broken.promise);
-        let again = run(&least, 60);
-        let broken = again.broken.unwrap_or(broken);
-        panic!(
-            "{kind:?}, seed {seed}: {broken}\n{} of {} faults are needed: {:#?}\n{:?}\n{:?}\n{}",
-            least.plan.faults.len(),
-            course.plan.faults.len(),
-            least.plan.faults,
-            least.servers,
-            least.calls,
-            again.trace
-        );
-    }
+    (0..seeds()).for_each(|seed| promises_hold_on(kind, seed));
+}
+
+fn promises_hold_on(kind: Kind, seed: u64) {
+    let course = Course::draw(kind, seed);
+    let Some(broken) = run(&course, 0).broken else {
+        return;
+    };
+    let least = cut_down(&course, broken.promise);
+    let again = run(&least, 60);
+    let broken = again.broken.unwrap_or(broken);
+    panic!(
+        "{kind:?}, seed {seed}: {broken}\n{} of {} faults are needed: {:#?}\n{:?}\n{:?}\n{}",
+        least.plan.faults.len(),
+        course.plan.faults.len(),
+        least.plan.faults,
+        least.servers,
+        least.calls,
+        again.trace
+    );
 }
 
 #[test]
@@ -78,12 +89,20 @@ fn every_promise_holds_while_nodes_drain_and_leave() {
 }
 
 #[test]
+fn every_promise_holds_where_one_was_broken_once() {
+    for (kind, seed) in BROKEN_ONCE {
+        promises_hold_on(kind, seed);
+    }
+}
+
+#[test]
 fn every_promise_holds_on_courses_made_by_hand() {
     let made = [
         provoked::short_cuts,
         provoked::handovers,
         provoked::deaf_owners,
         provoked::redefined,
+        provoked::blind_nodes,
     ];
     for (at, course) in made.iter().enumerate() {
         for seed in 0..seeds() / 4 {

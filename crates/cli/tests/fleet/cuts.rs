@@ -1,4 +1,5 @@
-//! Faults between the nodes: partitions, one-way cuts, loss, a node that is cut off from all.
+//! Faults between the nodes: partitions, one-way cuts, loss, a node that reaches no target, and one
+//! that is cut off from all.
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,20 @@ fn all_cuts(ground: Ground, size: Size) {
     course.rest(size.partition / 2);
     heal(&mut course, "10 % of all packets lost");
     course.gap("10 % loss", from, ROUGH_DETECTION + INTERVAL);
+
+    let from = Instant::now();
+    let blind = [2].into();
+    course.fleet.ground.make(&Weather {
+        blind,
+        ..Weather::default()
+    });
+    // Nobody is missing: its peers say that its targets answer, and take them.
+    let outage = course.outage(Some(2));
+    let all = [0, 1, 2, 3, 4];
+    course.shown("of a blind node's target", outage, &all, DETECTION);
+    course.rest(size.partition / 2);
+    heal(&mut course, "n2 reached no target");
+    course.gap("n2 reached no target", from, DETECTION + INTERVAL);
 
     let from = Instant::now();
     let alone = [4].into();

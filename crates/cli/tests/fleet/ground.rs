@@ -34,6 +34,8 @@ pub(crate) struct Weather {
     pub(crate) cuts: BTreeSet<(usize, usize)>,
     /// These nodes reach no target and no other node; only the test reaches them.
     pub(crate) alone: BTreeSet<usize>,
+    /// These nodes reach no target, and each other as ever.
+    pub(crate) blind: BTreeSet<usize>,
     /// Of each hundred packets between nodes, so many are lost.
     pub(crate) loss: u8,
 }
@@ -122,6 +124,9 @@ impl Ground {
             dropped += net.dropped();
             if weather.alone.contains(&nth) {
                 rules += "ip saddr != { 10.77.0.254, 127.0.0.0/8 } counter drop\n";
+            }
+            if weather.blind.contains(&nth) {
+                rules += "ip saddr 10.78.0.0/16 counter drop\n";
             }
             for (from, _) in weather.cuts.iter().filter(|(_, to)| *to == nth) {
                 rules += &format!("ip saddr {} counter drop\n", self.address(*from, 0).ip());

@@ -7,6 +7,7 @@
 mod calm;
 mod cluster;
 mod crash;
+mod flood;
 mod quickstart;
 mod reads;
 mod server;

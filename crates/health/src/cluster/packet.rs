@@ -78,6 +78,9 @@ pub(crate) struct Ask {
 pub(crate) struct Word {
     pub(crate) case: u64,
     pub(crate) finding: Finding,
+    /// How many members count for who says so, itself included; a version before this one did not
+    /// say it: 0.
+    pub(crate) members: u16,
 }
 
 /// Counters that are not at rest. Lost ones delay a verdict and never invent one.
@@ -148,6 +151,7 @@ impl Section {
             Self::Word(word) => w.field(4, |w| {
                 w.number(word.case);
                 put_finding(w, word.finding);
+                w.number(u64::from(word.members));
             }),
             Self::Call => w.field_bytes(5, &[]),
             Self::Here => w.field_bytes(6, &[]),
@@ -241,6 +245,10 @@ fn section(tag: u64, mut r: Reader<'_>) -> Result<Option<Section>, PacketError> 
         4 => Section::Word(Word {
             case: r.number()?,
             finding: get_finding(&mut r)?,
+            members: match r.is_empty() {
+                true => 0,
+                false => r.small("members")?,
+            },
         }),
         5 => Section::Call,
         6 => Section::Here,

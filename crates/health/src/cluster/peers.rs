@@ -18,6 +18,8 @@ pub(crate) struct Known {
     /// not write it.
     pub(crate) home: Option<Other>,
     pub(crate) others: BTreeMap<NodeId, Other>,
+    /// In no life of this disk has there been anybody else.
+    pub(crate) met_nobody: bool,
 }
 
 /// A member of an earlier life.
@@ -34,6 +36,7 @@ impl Known {
             me,
             home: None,
             others: BTreeMap::new(),
+            met_nobody: true,
         }
     }
 
@@ -61,6 +64,7 @@ impl Known {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut r = Reader::new(bytes);
         let mut known = Self::nobody(NodeId(0));
+        known.met_nobody = false;
         while let Some((tag, mut field)) = r.field()? {
             match tag {
                 1 => known.me = NodeId(field.number()?),
@@ -75,6 +79,7 @@ impl Known {
                     let address = field.text()?.parse().map_err(|_| DecodeError::NotText)?;
                     known.home = Some(Other { name, address });
                 }
+                4 => known.met_nobody = true,
                 _ => {}
             }
         }
@@ -108,6 +113,7 @@ pub(super) struct Peers {
     /// When something last came from each.
     heard: BTreeMap<NodeId, Time>,
     remembered: BTreeMap<NodeId, Other>,
+    met_nobody: bool,
     told: (Vec<NodeId>, Vec<NodeId>),
 }
 
@@ -120,6 +126,7 @@ impl Peers {
             lives: BTreeMap::new(),
             dead_since: BTreeMap::new(),
             heard: BTreeMap::new(),
+            met_nobody: known.met_nobody && known.others.is_empty(),
             remembered: known.others,
             told: (Vec::new(), Vec::new()),
         }
@@ -152,10 +159,26 @@ impl Peers {
     }
 
     /// Something came from a node; of strangers nothing is kept.
-    pub(super) fn hear(&mut self, now: Time, id: NodeId) {
-        if self.states.contains_key(&id) {
-            self.heard.insert(id, now);
+    ///
+    /// Returns how long nothing had come from it; nothing at all if this is the first.
+    pub(super) fn hear(&mut self, now: Time, id: NodeId) -> Duration {
+        if !self.states.contains_key(&id) {
+            return Duration::ZERO;
         }
+        let last = self.heard.insert(id, now);
+        last.map_or(Duration::ZERO, |last| now.since(last))
+    }
+
+    /// Whether this disk has never met another member: it is as good as empty. `is_alone`: there
+    /// is still nobody else.
+    pub(super) const fn has_met_nobody(&mut self, is_alone: bool) -> bool {
+        self.met_nobody &= is_alone;
+        self.met_nobody
+    }
+
+    /// When something last came from a member.
+    pub(super) fn heard_from(&self, id: NodeId) -> Option<Time> {
+        self.heard.get(&id).copied()
     }
 
     /// When something last came from a node of this name, in any life that is still remembered.
@@ -288,6 +311,9 @@ impl Peers {
             w.bytes(home.name.as_bytes());
             w.bytes(home.address.to_string().as_bytes());
         });
+        if self.met_nobody {
+            w.field_bytes(4, &[]);
+        }
         for (id, other) in others {
             w.field(2, |w| {
                 w.number(id.0);
@@ -320,10 +346,29 @@ mod tests {
             address: "10.0.0.1:7718".parse().unwrap(),
         };
         known.home = Some(home.clone());
+        known.met_nobody = false;
         let peers = Peers::new(known.clone());
         let bytes = peers.encode(NodeId(7), &home, std::iter::empty());
         assert_eq!(Known::decode(&bytes), Ok(known));
         assert!(Known::decode(b"").is_err());
+    }
+
+    #[test]
+    fn a_disk_that_has_met_nobody_remembers_that_until_it_meets_somebody() {
+        let home = Other {
+            name: "n1".into(),
+            address: "10.0.0.1:7718".parse().unwrap(),
+        };
+        let mut peers = Peers::new(Known::nobody(NodeId(7)));
+        for _ in 0..3 {
+            assert!(peers.has_met_nobody(true));
+            let bytes = peers.encode(NodeId(7), &home, std::iter::empty());
+            peers = Peers::new(Known::decode(&bytes).unwrap());
+        }
+        assert!(!peers.has_met_nobody(false));
+        let bytes = peers.encode(NodeId(7), &home, std::iter::empty());
+        let mut peers = Peers::new(Known::decode(&bytes).unwrap());
+        assert!(!peers.has_met_nobody(true));
     }
 
     #[test]

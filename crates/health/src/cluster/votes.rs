@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Slot, Time};
 
+use super::packet::Word;
 use crate::outcome::{Finding, Reason};
 
 /// Cases open at a time; beyond, a verdict goes on without being confirmed, as unconfirmed.
@@ -77,6 +78,8 @@ pub(crate) struct Case {
     pub(crate) voters: BTreeMap<NodeId, Option<(Finding, Time)>>,
     /// How many votes there would be if everybody who should be asked could be: at least those.
     pub(crate) seats: usize,
+    /// How many members there are by the word of those who have answered.
+    pub(crate) members: usize,
     pub(crate) stage: Stage,
 }
 
@@ -119,7 +122,7 @@ impl Cases {
                     let said = old.voters.get(voter).copied().flatten();
                     *word = said.filter(|(_, heard)| *heard > case.since);
                 }
-                case.id = old.id;
+                (case.id, case.members) = (old.id, old.members);
                 self.drop(case.slot);
             }
             None if self.open.len() >= CASES_MAX => return None,
@@ -159,11 +162,14 @@ impl Cases {
     }
 
     /// Somebody's word; from one who was not asked, or twice, it counts nothing.
-    pub(crate) fn word(&mut self, now: Time, from: NodeId, case: u64, finding: Finding) {
-        let open = self.open.get_mut(&case);
-        if let Some(vote) = open.and_then(|case| case.voters.get_mut(&from)) {
-            vote.get_or_insert((finding, now));
-            self.fresh.insert(case);
+    pub(crate) fn word(&mut self, now: Time, from: NodeId, word: Word) {
+        let Some(case) = self.open.get_mut(&word.case) else {
+            return;
+        };
+        if let Some(vote) = case.voters.get_mut(&from) {
+            vote.get_or_insert((word.finding, now));
+            case.members = case.members.max(usize::from(word.members));
+            self.fresh.insert(word.case);
         }
     }
 
@@ -172,7 +178,7 @@ impl Cases {
     pub(crate) fn rule(
         &mut self,
         now: Time,
-        is_quorate: impl Fn(Time) -> bool,
+        is_quorate: impl Fn(Time, usize) -> bool,
     ) -> Vec<(Case, Ruling)> {
         if self.open.is_empty() {
             return Vec::new();
@@ -183,7 +189,7 @@ impl Cases {
         // A quorum since one moment is one since any moment before.
         let ripe = self.ripe.iter();
         look.extend(
-            ripe.take_while(|(since, _)| is_quorate(*since))
+            ripe.take_while(|(since, _)| is_quorate(*since, 0))
                 .map(|(_, id)| *id),
         );
         let mut ruled = Vec::new();
@@ -265,8 +271,8 @@ impl Case {
         (self.count(false) + 1) * 2 > self.seats + 1
     }
 
-    fn ruling(&self, now: Time, is_quorate: &impl Fn(Time) -> bool) -> Option<Ruling> {
-        if self.has_enough_failures() && is_quorate(self.since) {
+    fn ruling(&self, now: Time, is_quorate: &impl Fn(Time, usize) -> bool) -> Option<Ruling> {
+        if self.has_enough_failures() && is_quorate(self.since, self.members) {
             Some(Ruling::Down)
         } else if self.count(true) * 2 > self.seats + 1 {
             Some(Ruling::Outvoted)
@@ -286,6 +292,8 @@ pub(crate) struct Quorum {
     heard: BTreeMap<NodeId, Time>,
     /// Everybody who counts, this node not included: alive, suspect and dead.
     known: BTreeSet<NodeId>,
+    /// How many there should be of whom this node knows only where they are.
+    unmet: usize,
 }
 
 /// How many stand for all.
@@ -299,8 +307,9 @@ impl Quorum {
         }
     }
 
-    /// Who counts; `me` is not among them.
-    pub(crate) fn count(&mut self, me: NodeId, all: impl Iterator<Item = NodeId>) {
+    /// Who counts, `me` not among them, and how many more there should be.
+    pub(crate) fn count(&mut self, me: NodeId, all: impl Iterator<Item = NodeId>, unmet: usize) {
+        self.unmet = unmet.min(DEPUTIES - 1);
         let mut all: Vec<NodeId> = all.filter(|id| *id != me).collect();
         if all.len() >= DEPUTIES {
             all.sort_by_key(|id| base::hash64(&id.0.to_le_bytes()));
@@ -312,13 +321,19 @@ impl Quorum {
 
     /// How many others count.
     pub(crate) fn others(&self) -> usize {
-        self.known.len()
+        self.known.len() + self.unmet
     }
 
-    /// Whether enough were heard after `since`.
-    pub(crate) fn is_met(&self, since: Time) -> bool {
+    /// How many count, this node included.
+    pub(crate) fn members(&self) -> usize {
+        self.others() + 1
+    }
+
+    /// Whether enough were heard after `since`, of at least so many `members`: others may know of
+    /// more, whom this node has not met since it lost its disk.
+    pub(crate) fn is_met(&self, since: Time, members: usize) -> bool {
         let heard = self.heard.values().filter(|at| **at > since).count();
-        (heard + 1) * 2 > self.known.len() + 1
+        (heard + 1) * 2 > self.members().max(members.min(DEPUTIES))
     }
 
     /// Who has not been heard after `since`.
@@ -350,13 +365,23 @@ mod tests {
             detail: None,
             voters: voters.iter().map(|&id| (NodeId(id), None)).collect(),
             seats,
+            members: 0,
             stage: Stage::Asked,
         }
     }
 
     fn rule(cases: &mut Cases, now: u64, quorate: bool) -> Option<Ruling> {
-        let ruled = cases.rule(Time(now), |_| quorate);
+        let ruled = cases.rule(Time(now), |_, _| quorate);
         ruled.first().map(|(_, ruling)| *ruling)
+    }
+
+    fn say(cases: &mut Cases, now: u64, from: u64, case: u64, finding: Finding) {
+        let word = Word {
+            case,
+            finding,
+            members: 3,
+        };
+        cases.word(Time(now), NodeId(from), word);
     }
 
     #[test]
@@ -364,7 +389,7 @@ mod tests {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2], 2)).unwrap();
         assert_eq!(rule(&mut cases, 10, true), None, "one of three");
-        cases.word(Time(5), NodeId(1), id, FAILED);
+        say(&mut cases, 5, 1, id, FAILED);
         assert_eq!(rule(&mut cases, 10, false), None, "nobody else was heard");
         assert_eq!(rule(&mut cases, 10, true), Some(Ruling::Down));
         assert!(cases.is_empty());
@@ -374,12 +399,8 @@ mod tests {
     fn silence_and_doubt_abstain_and_shrink_nothing() {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2], 2)).unwrap();
-        cases.word(
-            Time(5),
-            NodeId(1),
-            id,
-            Finding::Inconclusive(crate::outcome::Doubt::Unable),
-        );
+        let unable = Finding::Inconclusive(crate::outcome::Doubt::Unable);
+        say(&mut cases, 5, 1, id, unable);
         assert_eq!(rule(&mut cases, 999, true), None);
         assert_eq!(rule(&mut cases, 1_000, true), Some(Ruling::Unconfirmed));
         // Nobody could be asked, and two should have been.
@@ -408,14 +429,14 @@ mod tests {
         assert_eq!(rule(&mut cases, 1_001, true), None, "it is said once");
         assert!(cases.is_empty() && cases.deadline().is_none());
         assert_eq!(cases.oldest_needed(), None);
-        cases.word(Time(2_000), NodeId(1), id, FAILED);
+        say(&mut cases, 2_000, 1, id, FAILED);
         assert_eq!(
             rule(&mut cases, 2_000, false),
             None,
             "nobody else was heard"
         );
         assert_eq!(rule(&mut cases, 2_001, true), None, "heard of again later");
-        cases.word(Time(2_002), NodeId(2), id, FAILED);
+        say(&mut cases, 2_002, 2, id, FAILED);
         assert_eq!(rule(&mut cases, 2_002, true), Some(Ruling::Down));
         assert!(cases.of(Slot(1)).is_none());
     }
@@ -424,8 +445,8 @@ mod tests {
     fn a_case_that_is_asked_anew_keeps_the_word_that_is_newer_than_its_first_failure() {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2, 3, 4], 4)).unwrap();
-        cases.word(Time(900), NodeId(1), id, FAILED);
-        cases.word(Time(990), NodeId(2), id, FAILED);
+        say(&mut cases, 900, 1, id, FAILED);
+        say(&mut cases, 990, 2, id, FAILED);
         assert_eq!(cases.open(case(&[1], 1)), None, "it is under way");
         assert_eq!(rule(&mut cases, 1_000, false), Some(Ruling::Unconfirmed));
         let mut anew = case(&[2, 3, 1, 4], 4);
@@ -433,7 +454,7 @@ mod tests {
         assert_eq!(cases.open(anew), Some(id));
         let said = |id: u64| cases.of(Slot(1)).unwrap().voters[&NodeId(id)].is_some();
         assert_eq!([said(1), said(2), said(3)], [false, true, false]);
-        cases.word(Time(1_600), NodeId(4), id, FAILED);
+        say(&mut cases, 1_600, 4, id, FAILED);
         assert_eq!(rule(&mut cases, 1_600, true), Some(Ruling::Down));
     }
 
@@ -444,24 +465,24 @@ mod tests {
             let mut case = case(&[1], 1);
             (case.slot, case.since) = (Slot(slot), Time(u64::from(slot)));
             let id = cases.open(case).unwrap();
-            cases.word(Time(5), NodeId(1), id, FAILED);
+            say(&mut cases, 5, 1, id, FAILED);
         }
         assert_eq!(rule(&mut cases, 6, false), None);
-        let ruled = cases.rule(Time(7), |since| since < Time(4));
+        let ruled = cases.rule(Time(7), |since, _| since < Time(4));
         assert_eq!(ruled.len(), 4);
         assert!(ruled.iter().all(|(_, ruling)| *ruling == Ruling::Down));
-        assert_eq!(cases.rule(Time(8), |_| true).len(), 6);
+        assert_eq!(cases.rule(Time(8), |_, _| true).len(), 6);
     }
 
     #[test]
     fn two_who_see_it_answer_outvote_the_owner() {
         let mut cases = Cases::default();
         let id = cases.open(case(&[1, 2], 2)).unwrap();
-        cases.word(Time(5), NodeId(1), id, Finding::Passed);
-        cases.word(Time(5), NodeId(1), id, FAILED);
-        cases.word(Time(5), NodeId(9), id, FAILED);
+        say(&mut cases, 5, 1, id, Finding::Passed);
+        say(&mut cases, 5, 1, id, FAILED);
+        say(&mut cases, 5, 9, id, FAILED);
         assert_eq!(rule(&mut cases, 10, true), None);
-        cases.word(Time(5), NodeId(2), id, Finding::Passed);
+        say(&mut cases, 5, 2, id, Finding::Passed);
         assert_eq!(rule(&mut cases, 10, true), Some(Ruling::Outvoted));
     }
 
@@ -471,7 +492,7 @@ mod tests {
         let id = cases.open(case(&[1], 1)).unwrap();
         assert_eq!(cases.open(case(&[1], 1)), None);
         assert!(cases.drop(Slot(1)).is_some());
-        cases.word(Time(5), NodeId(1), id, FAILED);
+        say(&mut cases, 5, 1, id, FAILED);
         assert_eq!(rule(&mut cases, 2_000, true), None);
         assert!(cases.open(case(&[1], 1)).is_some());
     }
@@ -479,36 +500,56 @@ mod tests {
     #[test]
     fn more_than_half_of_all_members_must_be_heard_after_the_first_failure() {
         let mut quorum = Quorum::default();
-        quorum.count(NodeId(0), (0..5).map(NodeId));
+        quorum.count(NodeId(0), (0..5).map(NodeId), 0);
         assert_eq!(quorum.others(), 4);
         quorum.hear(NodeId(1), Time(10));
-        assert!(!quorum.is_met(Time(5)));
+        assert!(!quorum.is_met(Time(5), 0));
         quorum.hear(NodeId(2), Time(11));
-        assert!(quorum.is_met(Time(5)));
-        assert!(!quorum.is_met(Time(10)), "word as old as the failure");
+        assert!(quorum.is_met(Time(5), 0));
+        assert!(!quorum.is_met(Time(10), 0), "word as old as the failure");
         assert_eq!(quorum.silent(Time(10)).count(), 3);
         quorum.hear(NodeId(77), Time(20));
         quorum.hear(NodeId(1), Time(20));
-        assert!(quorum.is_met(Time(10)));
+        assert!(quorum.is_met(Time(10), 0));
     }
 
     #[test]
     fn two_nodes_need_both_and_one_alone_needs_nobody() {
         let mut quorum = Quorum::default();
-        assert!(quorum.is_met(Time(0)));
-        quorum.count(NodeId(0), [NodeId(1)].into_iter());
-        assert!(!quorum.is_met(Time(0)));
+        assert!(quorum.is_met(Time(0), 0));
+        quorum.count(NodeId(0), [NodeId(1)].into_iter(), 0);
+        assert!(!quorum.is_met(Time(0), 0));
         quorum.hear(NodeId(1), Time(1));
-        assert!(quorum.is_met(Time(0)));
+        assert!(quorum.is_met(Time(0), 0));
+    }
+
+    #[test]
+    fn who_is_new_here_counts_those_whom_others_know_or_who_should_be_there() {
+        let mut quorum = Quorum::default();
+        quorum.count(NodeId(0), [NodeId(1)].into_iter(), 0);
+        quorum.hear(NodeId(1), Time(10));
+        assert!(quorum.is_met(Time(5), 3), "two of three");
+        assert!(!quorum.is_met(Time(5), 4), "two of four");
+        assert!(!quorum.is_met(Time(5), usize::MAX), "two of fifty");
+        let mut alone = Quorum::default();
+        alone.count(NodeId(0), std::iter::empty(), 2);
+        assert_eq!(alone.others(), 2);
+        assert!(!alone.is_met(Time(5), 0), "one of three");
+        let mut cases = Cases::default();
+        let id = cases.open(case(&[1], 1)).unwrap();
+        say(&mut cases, 5, 1, id, FAILED);
+        let ruled = |members| move |_, of| of <= members;
+        assert!(cases.rule(Time(6), ruled(2)).is_empty());
+        assert_eq!(cases.rule(Time(7), ruled(3)).len(), 1);
     }
 
     #[test]
     fn fifty_stand_for_a_thousand_and_every_node_chooses_the_same() {
         let mut quorum = Quorum::default();
-        quorum.count(NodeId(0), (0..1_000).map(NodeId));
+        quorum.count(NodeId(0), (0..1_000).map(NodeId), 0);
         assert_eq!(quorum.others(), 49);
         let chosen = quorum.known.clone();
-        quorum.count(NodeId(500), (0..1_000).map(NodeId));
+        quorum.count(NodeId(500), (0..1_000).map(NodeId), 0);
         let same = quorum.known.intersection(&chosen).count();
         assert!(same >= 48, "{same}");
     }

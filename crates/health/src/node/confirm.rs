@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, hash64};
+use base::{Duration, NodeId, Slot, Wall, hash64};
 
 use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
@@ -27,6 +27,11 @@ const OUTVOTED_MAX: u8 = 3;
 const YIELD: Duration = Duration::from_mins(10);
 
 type Why = (Reason, Option<Arc<str>>);
+
+/// Of two statuses of one target the greater is the newer one.
+const fn age_of(status: &Status) -> (u32, Wall, u8) {
+    (status.transition, status.since, status.state as u8)
+}
 
 impl super::joined::Joined {
     /// Tells a target's standbys of its counters.
@@ -97,16 +102,20 @@ impl Node {
         status.state == State::Unknown && status.reason == Reason::Unconfirmed
     }
 
-    /// The status as this node wrote it last, on disk or not.
+    /// The status that the next one follows: the newest that this node wrote, on disk or not, or
+    /// that the store holds, shown or not. A write supersedes all that the store holds, so it must
+    /// not be made of what is older.
     fn newest(&self, slot: Slot) -> Status {
-        let ahead = self
-            .joined
-            .as_ref()
-            .and_then(|joined| joined.ahead.get(&slot));
-        ahead.cloned().unwrap_or_else(|| self.row(slot).status())
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let ahead = joined.ahead.get(&slot).cloned();
+        let known = ahead.unwrap_or_else(|| self.row(slot).status());
+        match self.held_status(self.row(slot).name()).0 {
+            Some(held) if age_of(&held.status) > age_of(&known) => held.status,
+            _ => known,
+        }
     }
 
-    fn must_ask(&self, slot: Slot) -> bool {
+    pub(super) fn must_ask(&self, slot: Slot) -> bool {
         let joined = self.joined.as_ref().expect("only a joined node comes here");
         self.row(slot).definition().confirm > 0
             && joined.cluster.others() > 0
@@ -139,10 +148,12 @@ impl Node {
         let others = order
             .into_iter()
             .filter(|member| member.name != cluster.name);
-        let voters: Vec<NodeId> = others
+        let mut voters: Vec<NodeId> = others
             .filter_map(|member| cluster.living(&member.name))
-            .take(seats)
             .collect();
+        // Those of whom nothing can be heard now come last: they may be dead, or cut off.
+        voters.sort_by_key(|id| !cluster.may_answer(*id, open));
+        voters.truncate(seats);
         let beats = u32::from(definition.rule.of.max(definition.rule.fall)) - 1;
         let since = now
             .0
@@ -157,6 +168,7 @@ impl Node {
             detail,
             voters: voters.iter().map(|id| (*id, None)).collect(),
             seats,
+            members: 0,
             stage: Stage::Asked,
         };
         let Some(id) = cluster.cases.open(case) else {
@@ -189,7 +201,8 @@ impl Node {
             return;
         }
         let quorum = &cluster.quorum;
-        let ruled = cluster.cases.rule(now, |since| quorum.is_met(since));
+        let is_quorate = |since, members| quorum.is_met(since, members);
+        let ruled = cluster.cases.rule(now, is_quorate);
         let reminded = cluster.cases.remind(now);
         for case in reminded {
             self.remind(&case);
@@ -210,6 +223,8 @@ impl Node {
         let silent = case.voters.iter().filter(|(_, word)| word.is_none());
         for (id, _) in silent {
             joined.cluster.say(*id, &Section::Ask(ask.clone()));
+            // Who has much to do says at least that it is there.
+            joined.cluster.say(*id, &Section::Call);
         }
     }
 
@@ -220,6 +235,7 @@ impl Node {
             Ruling::Unconfirmed if agrees => Ruling::Down,
             other => other,
         };
+        self.testify(slot, ruling);
         let votes = self.votes_of(case, ruling == Ruling::Outvoted);
         let (reason, detail) = (case.reason, case.detail.clone());
         self.tell_people(Notice::Ruled {
@@ -306,8 +322,13 @@ impl Node {
             return;
         }
         let at = self.clock.wall(self.now);
-        let status = self.newest(slot).changed(to, at, why.0, why.1, 0);
+        let newest = self.newest(slot);
         self.hot[slot.index()].counters = Counters::new(to);
+        if newest.state == to && newest.transition > self.row(slot).transition() {
+            // Somebody has said so already; it is shown once it is on disk.
+            return;
+        }
+        let status = newest.changed(to, at, why.0, why.1, 0);
         self.write_entry(slot, status, votes);
     }
 

@@ -157,6 +157,11 @@ impl Node {
             let finding = Finding::Inconclusive(Doubt::Unable);
             return self.say_word(from, ask.case, finding);
         };
+        self.probe_for(from, ask.case, slot);
+    }
+
+    /// Probes a target once; `from`, perhaps this node itself, is told what comes of it.
+    pub(super) fn probe_for(&mut self, from: NodeId, case: u64, slot: Slot) {
         if self.hot[slot.index()].role == Role::None && !self.is_probed_for_others(slot) {
             let row = Arc::clone(self.row(slot));
             let definition = row.definition();
@@ -168,7 +173,7 @@ impl Node {
         let favours = &mut joined.favours;
         favours.last = favours.last.wrapping_add(1);
         let ticket = Ticket(OPINION | favours.last);
-        favours.under_way.insert((slot, ticket), (from, ask.case));
+        favours.under_way.insert((slot, ticket), (from, case));
         self.pace.started(now);
         self.tally.opinions += 1;
         self.outputs.push_back(Output::Probe(Check {
@@ -184,12 +189,33 @@ impl Node {
     }
 
     fn say_word(&mut self, to: NodeId, case: u64, finding: Finding) {
-        let word = Section::Word(Word { case, finding });
         let joined = self.joined.as_mut().expect("only a joined node comes here");
+        let members = joined.cluster.quorum.members();
+        let word = Section::Word(Word {
+            case,
+            finding,
+            members: u16::try_from(members).expect("fifty stand for all"),
+        });
         joined.cluster.say(to, &word);
     }
 
-    /// Whether this outcome was asked for by another node; then it has been told.
+    fn give_opinion(&mut self, from: NodeId, case: u64, slot: Slot, finding: Finding) {
+        let finding = self.as_told(finding);
+        self.say_word(from, case, finding);
+        let joined = self.joined.as_ref().expect("it was asked");
+        let to = joined.cluster.name_of(from);
+        if let Some(row) = self.rows[slot.index()].as_ref() {
+            let target = row.title();
+            self.tell_people(Notice::Opinion {
+                target,
+                case,
+                to,
+                finding,
+            });
+        }
+    }
+
+    /// Whether this outcome was asked for by another node, then it has been told.
     pub(super) fn is_opinion(&mut self, probed: &Probed) -> bool {
         let Some(joined) = &mut self.joined else {
             return false;
@@ -198,18 +224,12 @@ impl Node {
         let Some((from, case)) = joined.favours.under_way.remove(&key) else {
             return false;
         };
+        let is_own = from == joined.cluster.me;
         let finding = verdict::judge(probed);
-        self.say_word(from, case, finding);
-        let joined = self.joined.as_ref().expect("it was there above");
-        let to = joined.cluster.name_of(from);
-        if let Some(row) = self.rows[probed.slot.index()].as_ref() {
-            let target = row.title();
-            self.tell_people(Notice::Opinion {
-                target,
-                case,
-                to,
-                finding,
-            });
+        if is_own {
+            self.saw(finding);
+        } else {
+            self.give_opinion(from, case, probed.slot, finding);
         }
         let is_mine = self.hot[probed.slot.index()].role != Role::None;
         if self.is_live(probed.slot) && !is_mine && !self.is_probed_for_others(probed.slot) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Origin, Slot, Time, Version, Way};
 
+use super::blind::Blind;
 use super::catalog::OwnFile;
 use super::favours::Favours;
 use super::inquire::Inquiries;
@@ -41,6 +42,8 @@ pub(super) struct Joined {
     pub(super) suspects: BTreeSet<Arc<str>>,
     /// Opinions that were asked for, and those under way.
     pub(super) favours: Favours,
+    /// Whether it sees anything at all.
+    pub(super) blind: Blind,
     /// What owners said of verdicts in the making.
     pub(super) streaks: BTreeMap<Arc<str>, (Time, Streak)>,
     /// How often running the owner was outvoted.
@@ -100,6 +103,7 @@ impl Joined {
             leavers: BTreeSet::new(),
             suspects: BTreeSet::new(),
             favours: Favours::default(),
+            blind: Blind::default(),
             streaks: BTreeMap::new(),
             outvoted: BTreeMap::new(),
             unable: BTreeMap::new(),
@@ -443,6 +447,7 @@ impl Node {
         self.promise();
         self.tell_the_second();
         self.yield_no_longer();
+        self.look();
         self.sweep_statuses();
         self.name_origins();
         self.close_the_gone();

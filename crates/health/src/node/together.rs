@@ -4,12 +4,13 @@
 //! `together/forgotten.rs` what becomes of the writes of who is forgotten. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod asked;
+mod blind;
 mod forgotten;
 mod mass;
-
 mod missed;
 mod opinions;
 mod revisions;
+mod unheard;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,8 @@ struct Host {
     replies: Vec<(Request, Answer)>,
     past: Vec<(Origin, Vec<crate::input::Event>)>,
     told: Vec<(Time, Request, Result<Account, Missing>)>,
+    /// Its targets are elsewhere, so that an uplink lies between.
+    is_remote: bool,
     /// Says nothing of what it found, as an agent never would.
     is_mute: bool,
     notices: Vec<crate::cluster::Notice>,
@@ -61,8 +64,9 @@ struct World {
     /// What each host sees of a target; others see it pass.
     seen: BTreeMap<(usize, Arc<str>), Finding>,
     probes: Vec<(Time, usize, Arc<str>)>,
-    /// How long a probe takes.
+    /// How long a probe takes, and a write to a host's disk.
     probe_ms: u64,
+    disk_ms: BTreeMap<usize, u64>,
     file: Vec<Arc<Definition>>,
     /// Who said something to whom in which wire version.
     spoken: Vec<(usize, usize, u8)>,
@@ -99,6 +103,7 @@ impl World {
             seen: BTreeMap::new(),
             probes: Vec::new(),
             probe_ms: 2,
+            disk_ms: BTreeMap::new(),
             spoken: Vec::new(),
             file,
         };
@@ -112,6 +117,7 @@ impl World {
                 past: Vec::new(),
                 told: Vec::new(),
                 is_mute: false,
+                is_remote: false,
                 notices: Vec::new(),
                 has_left: false,
                 lives: 0,
@@ -201,7 +207,8 @@ impl World {
                         Write::Remove(key) => drop(host.disk.remove(&key)),
                     }
                 }
-                self.push(3 * MS, at, Event::Persisted(batch));
+                let takes = self.disk_ms.get(&at).copied().unwrap_or(3);
+                self.push(takes * MS, at, Event::Persisted(batch));
             }
             Output::Define(slot, definition, _) => {
                 host.names.insert(slot, Arc::clone(&definition.name));
@@ -288,7 +295,7 @@ impl World {
                         finding,
                         late: Duration::ZERO,
                         timeout: Duration::from_millis(500),
-                        local: true,
+                        local: !self.hosts[at].is_remote,
                         detail: None,
                     }),
                 );

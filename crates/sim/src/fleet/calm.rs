@@ -181,6 +181,9 @@ impl Judge<'_> {
             let Some(expected) = self.expected(definition) else {
                 continue;
             };
+            if self.ledger.gone.contains(name) {
+                continue;
+            }
             let Some(node) = world.node(Host(0)) else {
                 continue;
             };

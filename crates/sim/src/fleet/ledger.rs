@@ -19,6 +19,8 @@ pub(super) struct Watched {
     pub(super) since: Time,
     /// When the last check began, whoever made it.
     pub(super) checked: Option<Time>,
+    /// When it was last seen with nobody but a minority to look after it.
+    pub(super) lonely: Option<Time>,
     pub(super) starts: VecDeque<Time>,
 }
 
@@ -74,6 +76,8 @@ pub(super) struct Ledger {
     pub(super) seen: BTreeSet<(Arc<str>, u32, i64)>,
     pub(super) ops: BTreeMap<u64, Op>,
     pub(super) reloads: Vec<Reload>,
+    /// Targets that were defined nowhere for a time.
+    pub(super) gone: BTreeSet<Arc<str>>,
     /// Versions of the file that a later one took the place of, for certain.
     pub(super) outdated: BTreeSet<u64>,
     /// Since when each host's process runs.
@@ -134,6 +138,7 @@ impl Ledger {
                 definition: Arc::clone(definition),
                 since: now,
                 checked: None,
+                lonely: None,
                 starts: VecDeque::new(),
             };
             self.targets.insert(Arc::clone(&definition.name), watched);

@@ -114,6 +114,57 @@ pub fn redefined(seed: u64) -> Course {
     course
 }
 
+/// Four nodes with sixty targets. One after the other reaches no target for half a minute, and its
+/// peers all the while; some targets fail meanwhile. At last all fail at once, for everybody.
+#[must_use]
+pub fn blind_nodes(seed: u64) -> Course {
+    let mut rng = Rng::new(seed ^ 0xb11d);
+    let span = Duration::from_secs(130);
+    let mut plan = Plan::calm(seed, 4, span);
+    plan.calm_from = Time(110_000_000);
+    let mut course = Course::still(Kind::Crashes, plan, 0, &mut rng);
+    for n in 0..60 {
+        let target = Definition {
+            confirm: 2,
+            ..definition(&format!("t{n}"), 1_000, 200)
+        };
+        let server = Server {
+            local: false,
+            latency: Duration::from_millis(3),
+            moods: Vec::new(),
+        };
+        course
+            .servers
+            .moods
+            .insert(Arc::clone(&target.name), server);
+        course.file.push(Arc::new(target));
+    }
+    for round in 0..2 {
+        let from = Time((12_000 + round * 45_000 + rng.below(3_000)) * 1_000);
+        course.servers.blocks.push(Block {
+            host: any(&mut rng, 4),
+            target: None,
+            from,
+            until: from + Duration::from_millis(22_000 + rng.below(8_000)),
+        });
+        for server in course.servers.moods.values_mut() {
+            if rng.chance(15) {
+                let fails = from + Duration::from_millis(10_000 + rng.below(4_000));
+                let again = fails + Duration::from_millis(9_000 + rng.below(9_000));
+                let moods = [Mood::Silent, Mood::Refusing, Mood::Unavailable];
+                let mood = usize::try_from(rng.below(3)).expect("small");
+                server.moods.push((fails, again, moods[mood]));
+            }
+        }
+    }
+    for server in course.servers.moods.values_mut() {
+        server
+            .moods
+            .push((Time(103_000_000), Time(115_000_000), Mood::Silent));
+    }
+    course
+}
+
 /// Nine targets that fail and answer by turns of a second or three; one outcome makes a status, and
 /// nobody is asked.
 fn restless(seed: u64, hosts: u32, interval: u64) -> (Course, Rng) {

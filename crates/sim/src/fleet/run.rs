@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use base::{Duration, Rng, Time};
-use health::{Definition, Finding};
+use health::{Definition, Finding, Notice};
 
 use super::course::Course;
 use super::judge::{Breach, Figures, Judge};
@@ -401,6 +401,13 @@ impl<'a> Runner<'a> {
                     op.answer = Some(answer);
                 }
                 self.readers.answered(now, request, answer);
+                Ok(())
+            }
+            // Its process may die before it is done with its farewell.
+            Word::Notice(Notice::Member { member, state, .. }) => {
+                if state == "left" && self.judge.host_of(&member) == Some(host) {
+                    self.judge.ledger.left.insert(host, None);
+                }
                 Ok(())
             }
             Word::Notice(_) => Ok(()),

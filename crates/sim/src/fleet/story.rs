@@ -353,6 +353,8 @@ fn told(notice: &Notice) -> Told {
         | Notice::Renamed(_)
         | Notice::Revision { .. }
         | Notice::Adopted { .. }
+        | Notice::Blind { .. }
+        | Notice::Sees
         | Notice::Untold { .. }) => ("INFO", "notice", vec![("what", format!("{other:?}"))]),
     }
 }

@@ -169,6 +169,13 @@ impl Trouble {
             .any(|cut| cut.begins <= now && now < cut.ends)
     }
 
+    /// Whether a cut has ended in this span before now.
+    #[must_use]
+    pub fn has_healed(&self, now: Time, span: Duration) -> bool {
+        let within = |ends: Time| ends <= now && now.since(ends) < span;
+        self.cuts.iter().any(|cut| within(cut.ends))
+    }
+
     /// Whether some direction is cut now whose other is open.
     #[must_use]
     pub fn is_one_way(&self, now: Time) -> bool {
@@ -255,6 +262,7 @@ mod tests {
         assert!(!trouble.is_one_way(at(12)) && trouble.is_one_way(at(35)));
         assert!(trouble.is_rough(at(55), at(70)) && !trouble.is_rough(at(60), at(99)));
         assert!(!trouble.is_partial(at(12)) && trouble.is_partial(at(35)));
+        assert!(trouble.has_healed(at(24), ten) && !trouble.has_healed(at(19), ten));
         assert_eq!(trouble.stalled(at(75), at(76)), ten);
         assert_eq!(trouble.quiet_since(at(29)), at(20));
         assert_eq!(trouble.happened(at(9), at(19)), (1, at(10)));
