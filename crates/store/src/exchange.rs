@@ -349,8 +349,10 @@ impl Store {
         let has = self.by_slot(vector);
         let nothing = Seen::default();
         let (mut lacks, mut knows_more) = (false, false);
+        let mut all = has.seen.iter().peekable();
         for (slot, known) in (0..).zip(&self.known) {
-            let theirs = has.seen.get(&slot).unwrap_or(&nothing);
+            let theirs = all.next_if(|(of, _)| **of == slot);
+            let theirs = theirs.map_or(&nothing, |(_, theirs)| theirs);
             let (covers, is_covered) = (known.seen.covers(theirs), theirs.covers(&known.seen));
             let (here, there) = (known.is_closed(), has.closed.contains(&slot));
             lacks |= !is_covered || (covers && here && !there);
@@ -370,10 +372,24 @@ impl Store {
     }
 
     pub(crate) fn by_slot(&mut self, vector: &Vector) -> Has {
-        let mut has = Has::default();
-        for (origin, seen) in &vector.seen {
-            has.seen.insert(self.slot(*origin), seen.clone());
+        // Peers send vectors in the order of the origins: most slots are found by walking along.
+        let mut held = self.slots.iter().peekable();
+        let mut seen: Vec<(Slot, Seen)> = Vec::with_capacity(vector.seen.len());
+        let mut not_found = Vec::new();
+        for (origin, theirs) in &vector.seen {
+            while held.next_if(|(held, _)| *held < origin).is_some() {}
+            match held.peek() {
+                Some(&(held, &slot)) if held == origin => seen.push((slot, theirs.clone())),
+                _ => not_found.push((origin, theirs)),
+            }
         }
+        for (origin, theirs) in not_found {
+            seen.push((self.slot(*origin), theirs.clone()));
+        }
+        let mut has = Has {
+            seen: seen.into_iter().collect(),
+            closed: BTreeSet::new(),
+        };
         for (origin, all) in &vector.retired {
             let slot = self.slot(*origin);
             has.seen.insert(slot, all.clone());
@@ -401,7 +417,8 @@ impl Store {
 
     /// Whether who has seen only this has missed something that was forgotten here.
     fn has_missed(&self, has: &Has) -> bool {
-        let is_missed = |(slot, known): (Slot, &Known)| has.reach(slot) < known.floor;
+        let is_missed =
+            |(slot, known): (Slot, &Known)| known.floor > 0 && has.reach(slot) < known.floor;
         self.config.mutation != Some(Mutation::FloorIgnored)
             && (0..).zip(&self.known).any(is_missed)
     }
@@ -415,9 +432,11 @@ impl Store {
     fn look(&self, sending: &mut Sending) {
         let nothing = Seen::default();
         let mut lists: VecDeque<Vec<(At, Slot, u64)>> = VecDeque::new();
+        let mut all = sending.has.seen.iter().peekable();
         for slot in 0..self.known.len() {
             let slot = Slot::try_from(slot).expect("a slot is an index");
-            let has = sending.has.seen.get(&slot).unwrap_or(&nothing);
+            let has = all.next_if(|(of, _)| **of == slot);
+            let has = has.map_or(&nothing, |(_, has)| has);
             let looked = sending.looked.get(usize::from(slot)).unwrap_or(&nothing);
             let least = has.prefix().max(looked.prefix());
             let mut found: Vec<(At, Slot, u64)> = self
@@ -427,6 +446,9 @@ impl Store {
                 .take_while(|(_, _, seq)| *seq > least)
                 .filter(|(_, _, seq)| !has.has(*seq) && !looked.has(*seq))
                 .collect();
+            if found.is_empty() {
+                continue;
+            }
             found.reverse();
             if Some(slot) == self.mine {
                 lists.push_front(found);
