@@ -1,8 +1,9 @@
 //! The first three owners of many targets, kept up to date as members come and go.
 //!
-//! A member that leaves re-scores only the targets that had it among their three; one that joins
-//! or changes is scored once per target against the third of its three, and only where it gets in
-//! is the target scored anew. Start reading at [`Ownership::handle`].
+//! A member that leaves re-scores only the targets that had it among their three; those that join
+//! or change are compared once per target with the third of its three. Where they get in, they and
+//! the three are put in order; with zones, or members that can't probe everything, the target is
+//! scored anew. Start reading at [`Ownership::handle`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -422,6 +423,26 @@ impl Ownership {
         self.set(index, best.three());
     }
 
+    /// The best draws of all for a target.
+    fn race_all(&self, key: KeyHash, is_able: impl Fn(u16) -> bool) -> Three {
+        let mut best = Best::default();
+        let mut last = None;
+        for (at, (standing, racer)) in (0_u16..).zip(&self.racers) {
+            // Nearly all are turned away here.
+            if let Some((worst, most)) = last
+                && *standing == Some(worst)
+                && racer.is_surely_above(key, most)
+            {
+                continue;
+            }
+            if is_able(at) {
+                self.race(key, at, &mut best);
+                last = best.0[TOP - 1].map(|(standing, cost, ..)| (standing, cost));
+            }
+        }
+        best.three()
+    }
+
     /// One member's draw for a target beside the best so far.
     fn race<'a>(&'a self, key: KeyHash, at: u16, best: &mut Best<'a>) {
         let (standing, racer) = &self.racers[usize::from(at)];
@@ -479,12 +500,7 @@ impl Ownership {
             .is_some();
         let is_able = |at: u16| !is_any_unable || !self.unable.contains_key(&(slot, at));
         if self.zones.len() <= 1 {
-            let mut best = Best::default();
-            let all = 0..u16::try_from(self.racers.len()).expect("at most MEMBERS_MAX");
-            for at in all.filter(|at| is_able(*at)) {
-                self.race(key, at, &mut best);
-            }
-            let three = best.three();
+            let three = self.race_all(key, is_able);
             self.set(index, three);
             return;
         }

@@ -49,14 +49,19 @@ impl Racer {
         self.cost_of(mix(key.0, self.hash, self.turned))
     }
 
-    /// The same if it is not above `most`. Hardly any of many members gets in: most are turned
-    /// away without a logarithm, for −log2(u) is always above 1 − u, as computed here too.
+    /// The same if it is not above `most`.
     pub(crate) fn cost_below(self, key: KeyHash, most: u64) -> Option<u64> {
+        let is_out = self.is_surely_above(key, most);
+        let cost = (!is_out).then(|| self.cost(key));
+        cost.filter(|cost| *cost <= most)
+    }
+
+    /// Whether it draws more than `most`; `false` when in doubt. Hardly any of many members gets
+    /// in: this turns most of them away without a logarithm, for −log2(u) is always above 1 − u,
+    /// as computed here too.
+    pub(crate) const fn is_surely_above(&self, key: KeyHash, most: u64) -> bool {
         let bits = mix(key.0, self.hash, self.turned);
-        if bits.wrapping_neg() >> 8 > most.saturating_mul(self.weight) {
-            return None;
-        }
-        Some(self.cost_of(bits)).filter(|cost| *cost <= most)
+        bits.wrapping_neg() >> 8 > most.saturating_mul(self.weight)
     }
 
     fn cost_of(self, bits: u64) -> u64 {
