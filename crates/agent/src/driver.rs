@@ -10,7 +10,7 @@ mod measure;
 mod reload;
 mod shortage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -79,6 +79,14 @@ impl Asks for Queue {
     }
 }
 
+/// A target that is checked here.
+struct Defined {
+    definition: Arc<Definition>,
+    source: Source,
+    /// What a worker needs; or why it can't be probed.
+    prepared: Result<Arc<Prepared>, Arc<str>>,
+}
+
 /// The loop's state.
 pub(crate) struct Driver {
     node: Node,
@@ -93,9 +101,8 @@ pub(crate) struct Driver {
     cluster: Option<Transport>,
     /// Why the loop ended, where it was neither asked to nor broken.
     ending: Arc<OnceLock<Ending>>,
-    /// What each slot's probe needs; the reason where it can't be made.
-    prepared: Vec<Option<Result<Arc<Prepared>, Arc<str>>>>,
-    definitions: Vec<Option<(Arc<Definition>, Source)>>,
+    /// What is checked here, by slot: in a cluster a part of all.
+    defined: HashMap<Slot, Defined>,
     is_leaving: bool,
     jobs: Vec<Job>,
     /// Checks that can't be made come back at once.
@@ -208,8 +215,7 @@ impl Driver {
             disk,
             cluster,
             ending,
-            prepared: Vec::new(),
-            definitions: Vec::new(),
+            defined: HashMap::new(),
             is_leaving: false,
             jobs: Vec::new(),
             unable: Vec::new(),
@@ -410,8 +416,8 @@ impl Driver {
             }
             Output::Define(slot, definition, source) => self.define(slot, definition, source),
             Output::Undefine(slot) => {
-                self.prepared[slot.index()] = None;
-                self.definitions[slot.index()] = None;
+                self.defined.remove(&slot);
+                self.front.figures.forget(slot);
                 self.workers.forget(slot);
             }
             Output::Answer(request, answer) => self.reply(request, answer),
@@ -443,17 +449,14 @@ impl Driver {
     }
 
     fn probe(&mut self, check: health::Check) {
-        let prepared = self
-            .prepared
-            .get(check.slot.index())
-            .and_then(Option::as_ref);
-        let definition = self
-            .definitions
-            .get(check.slot.index())
-            .and_then(Option::as_ref);
-        let (Some(prepared), Some((definition, _))) = (prepared, definition) else {
-            unreachable!("the node defines a slot before it checks it");
-        };
+        let Defined {
+            definition,
+            prepared,
+            ..
+        } = self
+            .defined
+            .get(&check.slot)
+            .expect("the node defines a slot before it checks it");
         match prepared {
             Ok(prepared) => {
                 self.jobs.push(Job {
@@ -492,20 +495,20 @@ impl Driver {
     }
 
     fn define(&mut self, slot: Slot, definition: Arc<Definition>, source: Source) {
-        let room = slot.index() + 1;
-        if self.prepared.len() < room {
-            self.prepared.resize_with(room, || None);
-            self.definitions.resize_with(room, || None);
-        }
-        let same_target = self.definitions[slot.index()]
-            .as_ref()
-            .is_some_and(|(old, _)| old.name == definition.name && old.probe == definition.probe);
+        let is_same =
+            |old: &Arc<Definition>| old.name == definition.name && old.probe == definition.probe;
+        let known = self.defined.get(&slot);
+        let same_target = known.is_some_and(|known| is_same(&known.definition));
         if !same_target {
             self.front.figures.clear(slot);
         }
         self.workers.forget(slot);
-        self.prepared[slot.index()] = Some(self.prepare(&definition, source));
-        self.definitions[slot.index()] = Some((definition, source));
+        let defined = Defined {
+            prepared: self.prepare(&definition, source),
+            definition,
+            source,
+        };
+        self.defined.insert(slot, defined);
     }
 
     fn prepare(&self, definition: &Definition, source: Source) -> Result<Arc<Prepared>, Arc<str>> {

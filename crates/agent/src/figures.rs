@@ -1,7 +1,7 @@
 //! The hot figures of owned targets: what changes with every outcome.
 //!
-//! A flat slab of atomics beside the view. One writer (the driver), any number of readers
-//! (API, page, metrics), no lock: a reader may see one figure newer than another.
+//! Atomics beside the view, only for targets that are checked here. One writer (the driver), any
+//! number of readers (API, page, metrics), no lock: a reader may see one figure newer than another.
 //! Each target also keeps its last [`RECENT`] outcomes; they are gone after a restart.
 //! Does not know names or states.
 
@@ -19,11 +19,13 @@ pub use health::Past;
 pub const RECENT: usize = 24;
 const PAGE: usize = 256;
 
-/// The figures of all slots; grows by pages that never move.
+/// The figures of all slots that are checked; a place for each slot, in pages that never move.
 #[derive(Debug)]
 pub struct Figures {
-    pages: ArcSwap<Vec<Arc<[Figure; PAGE]>>>,
+    pages: ArcSwap<Vec<Page>>,
 }
+
+type Page = Arc<[ArcSwapOption<Figure>; PAGE]>;
 
 /// One target's figures, read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,20 +69,29 @@ impl Default for Figures {
 impl Figures {
     /// Makes room for `slot`, or forgets what it held for an earlier target.
     pub fn clear(&self, slot: Slot) {
-        let pages = self.pages.load_full();
-        if slot.index() / PAGE >= pages.len() {
-            let mut more = (*pages).clone();
+        if slot.index() / PAGE >= self.pages.load().len() {
+            let mut more = (*self.pages.load_full()).clone();
             more.resize_with(slot.index() / PAGE + 1, || {
-                Arc::new(std::array::from_fn(|_| Figure::default()))
+                Arc::new(std::array::from_fn(|_| ArcSwapOption::empty()))
             });
             self.pages.store(Arc::new(more));
-            return;
         }
-        let figure = &pages[slot.index() / PAGE][slot.index() % PAGE];
-        figure.checked_at.store(0, Relaxed);
-        figure.written.store(0, Relaxed);
-        figure.cert_expiry.store(0, Relaxed);
-        figure.detail.store(None);
+        let pages = self.pages.load();
+        pages[slot.index() / PAGE][slot.index() % PAGE].store(Some(Arc::default()));
+    }
+
+    /// What is in `slot` is not checked here any more: it has no figures.
+    pub fn forget(&self, slot: Slot) {
+        if let Some(page) = self.pages.load().get(slot.index() / PAGE) {
+            page[slot.index() % PAGE].store(None);
+        }
+    }
+
+    /// What a slot holds; looked at for each outcome.
+    fn with<T>(&self, slot: Slot, look: impl FnOnce(&Figure) -> T) -> Option<T> {
+        let pages = self.pages.load();
+        let figure = pages.get(slot.index() / PAGE)?[slot.index() % PAGE].load();
+        figure.as_deref().map(look)
     }
 
     /// Writes down an outcome that came in at `at`, by the wall clock at `wall`, and was judged as
@@ -88,72 +99,13 @@ impl Figures {
     ///
     /// Only the driver calls this. A slot without room is left alone.
     pub fn record(&self, slot: Slot, at: Time, wall: Wall, finding: Finding, outcome: &Outcome) {
-        let pages = self.pages.load();
-        let Some(page) = pages.get(slot.index() / PAGE) else {
-            return;
-        };
-        let figure = &page[slot.index() % PAGE];
-        if !matches!(finding, Finding::Inconclusive(_)) {
-            figure.checked_at.store(at.0, Relaxed);
-        }
-        for (place, micros) in figure.phases.iter().zip(outcome.phases.0) {
-            place.store(micros, Relaxed);
-        }
-        figure
-            .http_status
-            .store(outcome.http_status.unwrap_or(0), Relaxed);
-        if let Some(expiry) = outcome.cert_expiry {
-            figure.cert_expiry.store(expiry.0, Relaxed);
-        }
-        let bits = outcome
-            .address
-            .map_or(0, |address| to_v6(address).to_bits());
-        figure.address[0].store(u64::try_from(bits >> 64).expect("the upper half"), Relaxed);
-        figure.address[1].store(
-            u64::try_from(bits & u128::from(u64::MAX)).expect("the lower half"),
-            Relaxed,
-        );
-        if outcome.detail.is_some() || figure.detail.load().is_some() {
-            figure.detail.store(outcome.detail.clone().map(Arc::new));
-        }
-        let written = figure.written.load(Relaxed);
-        let [when, what] = &figure.recent[written as usize % RECENT];
-        when.store(wall.0.cast_unsigned(), Relaxed);
-        what.store(pack(finding, outcome.phases.total()), Relaxed);
-        figure
-            .written
-            .store(written.wrapping_add(1).max(1), Relaxed);
+        self.with(slot, |figure| figure.record(at, wall, finding, outcome));
     }
 
     /// The figures of `slot` now; empty for one that was never checked.
     #[must_use]
     pub fn read(&self, slot: Slot) -> Reading {
-        let pages = self.pages.load();
-        let Some(page) = pages.get(slot.index() / PAGE) else {
-            return Reading::default();
-        };
-        let figure = &page[slot.index() % PAGE];
-        let written = figure.written.load(Relaxed);
-        if written == 0 {
-            return Reading::default();
-        }
-        let checked_at = figure.checked_at.load(Relaxed);
-        let bits = u128::from(figure.address[0].load(Relaxed)) << 64
-            | u128::from(figure.address[1].load(Relaxed));
-        let http_status = figure.http_status.load(Relaxed);
-        let cert_expiry = figure.cert_expiry.load(Relaxed);
-        Reading {
-            checked_at: (checked_at > 0).then_some(Time(checked_at)),
-            last: figure.past(written.wrapping_sub(1)),
-            phases: Phases(std::array::from_fn(|i| figure.phases[i].load(Relaxed))),
-            detail: figure
-                .detail
-                .load_full()
-                .map(|detail| Arc::<str>::clone(&detail)),
-            address: (bits != 0).then(|| Ipv6Addr::from_bits(bits).to_canonical()),
-            http_status: (http_status > 0).then_some(http_status),
-            cert_expiry: (cert_expiry != 0).then_some(Wall(cert_expiry)),
-        }
+        self.with(slot, Figure::read).unwrap_or_default()
     }
 
     /// All of `slot` that an account of its target holds.
@@ -177,28 +129,14 @@ impl Figures {
     /// When the last outcome of `slot` that could tell came in.
     #[must_use]
     pub fn checked_at(&self, slot: Slot) -> Option<Time> {
-        let pages = self.pages.load();
-        let at = pages.get(slot.index() / PAGE)?[slot.index() % PAGE]
-            .checked_at
-            .load(Relaxed);
+        let at = self.with(slot, |figure| figure.checked_at.load(Relaxed))?;
         (at > 0).then_some(Time(at))
     }
 
     /// The last outcomes of `slot`, oldest first.
     #[must_use]
     pub fn recent(&self, slot: Slot) -> Vec<Past> {
-        let pages = self.pages.load();
-        let Some(page) = pages.get(slot.index() / PAGE) else {
-            return Vec::new();
-        };
-        let figure = &page[slot.index() % PAGE];
-        let written = figure.written.load(Relaxed);
-        let kept = u32::try_from(RECENT)
-            .expect("a small constant")
-            .min(written);
-        (written - kept..written)
-            .filter_map(|n| figure.past(n))
-            .collect()
+        self.with(slot, Figure::recent).unwrap_or_default()
     }
 }
 
@@ -218,6 +156,65 @@ impl From<&Findings> for Reading {
 }
 
 impl Figure {
+    fn record(&self, at: Time, wall: Wall, finding: Finding, outcome: &Outcome) {
+        if !matches!(finding, Finding::Inconclusive(_)) {
+            self.checked_at.store(at.0, Relaxed);
+        }
+        for (place, micros) in self.phases.iter().zip(outcome.phases.0) {
+            place.store(micros, Relaxed);
+        }
+        self.http_status
+            .store(outcome.http_status.unwrap_or(0), Relaxed);
+        if let Some(expiry) = outcome.cert_expiry {
+            self.cert_expiry.store(expiry.0, Relaxed);
+        }
+        let bits = outcome
+            .address
+            .map_or(0, |address| to_v6(address).to_bits());
+        self.address[0].store(u64::try_from(bits >> 64).expect("the upper half"), Relaxed);
+        self.address[1].store(
+            u64::try_from(bits & u128::from(u64::MAX)).expect("the lower half"),
+            Relaxed,
+        );
+        if outcome.detail.is_some() || self.detail.load().is_some() {
+            self.detail.store(outcome.detail.clone().map(Arc::new));
+        }
+        let written = self.written.load(Relaxed);
+        let [when, what] = &self.recent[written as usize % RECENT];
+        when.store(wall.0.cast_unsigned(), Relaxed);
+        what.store(pack(finding, outcome.phases.total()), Relaxed);
+        self.written.store(written.wrapping_add(1).max(1), Relaxed);
+    }
+
+    fn read(&self) -> Reading {
+        let written = self.written.load(Relaxed);
+        if written == 0 {
+            return Reading::default();
+        }
+        let checked_at = self.checked_at.load(Relaxed);
+        let [upper, lower] = &self.address;
+        let bits = u128::from(upper.load(Relaxed)) << 64 | u128::from(lower.load(Relaxed));
+        let http_status = self.http_status.load(Relaxed);
+        let cert_expiry = self.cert_expiry.load(Relaxed);
+        let detail = self.detail.load_full();
+        Reading {
+            checked_at: (checked_at > 0).then_some(Time(checked_at)),
+            last: self.past(written.wrapping_sub(1)),
+            phases: Phases(std::array::from_fn(|i| self.phases[i].load(Relaxed))),
+            detail: detail.map(|detail| Arc::<str>::clone(&detail)),
+            address: (bits != 0).then(|| Ipv6Addr::from_bits(bits).to_canonical()),
+            http_status: (http_status > 0).then_some(http_status),
+            cert_expiry: (cert_expiry != 0).then_some(Wall(cert_expiry)),
+        }
+    }
+
+    fn recent(&self) -> Vec<Past> {
+        let written = self.written.load(Relaxed);
+        let kept = u32::try_from(RECENT).expect("a small constant");
+        let first = written - kept.min(written);
+        (first..written).filter_map(|n| self.past(n)).collect()
+    }
+
     fn past(&self, n: u32) -> Option<Past> {
         let [when, what] = &self.recent[n as usize % RECENT];
         let (finding, latency) = unpack(what.load(Relaxed))?;
@@ -285,6 +282,22 @@ mod tests {
         figures.clear(Slot(9));
         assert_eq!(figures.read(Slot(9)), Reading::default());
         assert_eq!(figures.recent(Slot(9)), []);
+    }
+
+    #[test]
+    fn what_is_not_checked_here_any_more_has_no_figures_and_takes_none() {
+        let figures = Figures::default();
+        figures.clear(Slot(600));
+        let passed = outcome(Finding::Passed, 7);
+        let record = || figures.record(Slot(600), Time(1), Wall(1), Finding::Passed, &passed);
+        record();
+        assert_eq!(figures.recent(Slot(600)).len(), 1);
+        figures.forget(Slot(600));
+        record();
+        assert_eq!(figures.read(Slot(600)), Reading::default());
+        figures.forget(Slot(70_000));
+        figures.clear(Slot(600));
+        assert_eq!(figures.recent(Slot(600)), []);
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
     end
 }
 
-async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
+async fn serve(mut config: Config, options: RunOptions) -> Result<(), RunError> {
     // First of all: a signal that comes while the store is read must not end the process.
     let signals = Signals::listen()?;
     let limits = Limits::take(config.cluster.listen.is_some());
@@ -170,8 +170,11 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     let seat = transport
         .as_ref()
         .map(|t| seat(&config, &options, &front, t.address()));
+    // Who keeps the targets is the node: they must not lie here, too, for as long as it runs.
+    let targets = std::mem::take(&mut config.targets);
+    let count = targets.len();
     let driver = driver(
-        &config,
+        (&config, targets),
         &options,
         &limits,
         &front,
@@ -189,7 +192,7 @@ async fn serve(config: Config, options: RunOptions) -> Result<(), RunError> {
     tracing::info!(
         node = &*front.identity.name,
         page = format!("http://{address}/"),
-        targets = config.targets.len(),
+        targets = count,
         data = %data_dir.display(),
         "running"
     );
@@ -345,7 +348,7 @@ async fn find_others(join: Vec<Address>, front: Arc<Front>, queue: SyncSender<Me
 }
 
 fn driver(
-    config: &Config,
+    (config, targets): (&Config, Vec<Arc<Definition>>),
     options: &RunOptions,
     limits: &Limits,
     front: &Arc<Front>,
@@ -372,7 +375,7 @@ fn driver(
         drop(from_disk.send(Message::Persisted(batch)))
     });
     let targets = if options.config.is_some() || is_clustered {
-        config.targets.clone()
+        targets
     } else {
         vec![itself(front)]
     };

@@ -160,7 +160,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
 
-    /// The cluster port, bound and counted only: this version runs alone
+    /// The cluster port, by the address that other nodes know this one by; goes before the config
     #[arg(long, value_name = "ADDR")]
     pub(crate) cluster_listen: Option<SocketAddr>,
 

@@ -65,6 +65,9 @@ const ALONE_AFTER: Duration = Duration::from_secs(5);
 const SEEK_EVERY: Duration = Duration::from_secs(2);
 /// The same among more than a dozen members.
 const SEEK_SLOWLY: Duration = Duration::from_secs(30);
+/// Addresses that others may be at, as they are told while the node runs; of more only the
+/// membership knows.
+const JOIN_MAX: usize = 64;
 /// A node among few that was silent for so long was cut off, perhaps: what others wrote meanwhile
 /// it may not have heard. One that lives tells its marks, and asks who lives, every second.
 const SILENCE: Duration = Duration::from_millis(2_500);
@@ -341,6 +344,8 @@ impl Cluster {
         let mut join = config.join.clone();
         join.extend(known.others.values().map(|other| other.address));
         join.retain(|address| *address != config.address);
+        join.sort_unstable();
+        join.dedup();
         let membership = Membership::new(config.membership(me, !join.is_empty()))?;
         let store = Store::new(config.store(me), records)?;
         let has_company = !join.is_empty();
@@ -709,6 +714,12 @@ impl Cluster {
         let mine = self.membership.me().address;
         addresses.retain(|address| *address != mine);
         self.has_company |= !addresses.is_empty();
+        for address in &addresses {
+            if self.join.len() < JOIN_MAX && !self.join.contains(address) {
+                self.join.push(*address);
+                self.is_count_old = true;
+            }
+        }
         self.membership
             .handle(now, membership::Input::Join(addresses));
         self.now = now;

@@ -124,8 +124,8 @@ impl Driver {
         &self,
         outcome: Result<Box<Config>, Vec<Fault>>,
     ) -> Result<Box<Config>, Vec<Fault>> {
-        let mut defined = self.definitions.iter().flatten();
-        let has_some = defined.any(|(_, source)| *source == Source::File);
+        let mut rows = self.node.view().rows(None);
+        let has_some = rows.any(|row| row.source == Source::File);
         match (&self.config_path, outcome) {
             (Some(path), Ok(config)) if config.is_blank && has_some => {
                 Err(vec![blame(path, EMPTIED)])
@@ -175,14 +175,13 @@ impl Driver {
     /// Prepares anew what depends on files, the environment or `api.allow_targets`: a secret may
     /// have been rotated, a range opened or closed.
     pub(super) fn refresh_outside(&mut self) {
-        for at in 0..self.definitions.len() {
-            if let Some((definition, source)) = self.definitions[at]
-                .clone()
-                .filter(|(d, source)| *source == Source::Api || probe::reads_outside(d))
-            {
-                self.prepared[at] = Some(self.prepare(&definition, source));
+        let mut defined = std::mem::take(&mut self.defined);
+        for one in defined.values_mut() {
+            if one.source == Source::Api || probe::reads_outside(&one.definition) {
+                one.prepared = self.prepare(&one.definition, one.source);
             }
         }
+        self.defined = defined;
     }
 
     pub(super) fn loaded(&mut self, diff: Diff) {

@@ -35,7 +35,7 @@ fn one(seat: &Seat, me: &str) -> Markup {
                 @if *seat.name == *me { small { " (this one)" } }
             } " "
             span.tally {
-                @if seat.state == "alive" { span { (seat.owned) " targets" } }
+                @if seat.state == "alive" { span { (seat.owned) @if seat.owned == 1 { " target" } @else { " targets" } } }
                 @else { span class=(shape(seat)) { (seat.state) } }
                 @if seat.is_draining && seat.state == "alive" { " " span { "draining" } }
             }
