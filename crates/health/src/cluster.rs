@@ -31,6 +31,7 @@ pub(crate) use keys::{
     Kind, StatusEntry, decode_origins, definition_key, encode_origins, gone_key, kind_of,
     manifest_key, origins_key, status_key, unable_key,
 };
+use marks::Look;
 pub(crate) use marks::Marks;
 pub use packet::contents;
 #[cfg(test)]
@@ -324,6 +325,8 @@ pub(crate) struct Cluster {
     /// Who is suspected, or not any more: told after the owners that follow from the same news, so
     /// that who has checked along for a suspect goes straight on as the owner.
     suspicions: VecDeque<Effect>,
+    /// Members that ownership is to be told of, all that a packet names at once.
+    joining: Vec<ownership::Member>,
     sends: VecDeque<(SocketAddr, Way, Vec<u8>)>,
     pub(crate) dropped: Dropped,
     /// The last ones that were heard of, the newest last.
@@ -381,6 +384,7 @@ impl Cluster {
             told: BTreeSet::new(),
             effects: VecDeque::new(),
             suspicions: VecDeque::new(),
+            joining: Vec::new(),
             sends: VecDeque::new(),
             dropped: Dropped::default(),
             accusations: VecDeque::new(),
@@ -414,7 +418,7 @@ impl Cluster {
         }
         if now >= self.beat_at {
             self.beat_at = now + BEAT;
-            self.settle_marks();
+            self.settle_marks(Look::All);
             self.become_ready();
             self.seek();
             self.break_the_silence();
@@ -508,7 +512,7 @@ impl Cluster {
                 for mark in marks.into_iter().filter(|mark| mark.owner != self.me) {
                     self.marks.hear(now, mark);
                 }
-                self.settle_marks();
+                self.settle_marks(Look::New);
             }
         }
     }
@@ -820,6 +824,8 @@ impl Cluster {
         loop {
             if let Some(output) = self.membership.poll() {
                 self.member_says(output);
+            } else if !self.joining.is_empty() {
+                self.seat_the_joining();
             } else if std::mem::take(&mut self.is_count_old) {
                 // Once for all that a packet told of: a thousand may join with one.
                 self.count_members();
@@ -907,7 +913,7 @@ impl Cluster {
             State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
         }
         if matches!(state, State::Alive | State::Suspect) {
-            let members = self.membership.members().count();
+            let members = self.membership.known();
             let reads = member.meta.wire;
             self.tongues.learn(member.address, reads, members);
         }
@@ -937,8 +943,8 @@ impl Cluster {
         if member.is_some() {
             self.effects.push_back(Effect::Seated(Arc::clone(&name)));
         }
-        let input = match member {
-            Some(member) => ownership::Input::Joined(ownership::Member {
+        match member {
+            Some(member) => self.joining.push(ownership::Member {
                 name,
                 zone: Arc::clone(&member.meta.zone),
                 weight: u32::from(member.meta.weight),
@@ -947,9 +953,16 @@ impl Cluster {
                     Standing::Draining => ownership::Standing::Draining,
                 },
             }),
-            None => ownership::Input::Left(name),
-        };
-        self.own(input);
+            None => {
+                self.seat_the_joining();
+                self.own(ownership::Input::Left(name));
+            }
+        }
+    }
+
+    fn seat_the_joining(&mut self) {
+        let joining = std::mem::take(&mut self.joining);
+        self.own(ownership::Input::AllJoined(joining));
     }
 
     fn own(&mut self, input: ownership::Input) {
@@ -1005,7 +1018,7 @@ impl Cluster {
         }
     }
 
-    fn settle_marks(&mut self) {
+    fn settle_marks(&mut self, look: Look) {
         let (store, shares, membership) = (&self.store, &self.shares, &self.membership);
         // What has come and is not on disk is not shown yet either.
         let mutation = self.mutation;
@@ -1021,7 +1034,7 @@ impl Cluster {
             Some(Mutation::MarkOfOthers) => Some(u32::MAX),
             _ => shares.epoch(&membership.member(owner)?.name, interval, sum),
         };
-        if self.marks.settle(is_seen, epoch_of) {
+        if self.marks.settle(look, is_seen, epoch_of) {
             self.effects.push_back(Effect::Marks);
         }
     }
@@ -1042,15 +1055,15 @@ impl Cluster {
 
     /// New marks go on: to all where they are few, else to some at random.
     fn pass_marks_on(&mut self) {
-        let living = self.peers.others(self.me, &self.membership);
+        let living = self.membership.others();
         if living.is_empty() || !self.marks.has_news() {
             return;
         }
         let few = living.len() <= DIRECT_MAX;
         let chosen = if few {
-            living
+            living.to_vec()
         } else {
-            self.rng_some(living, FAN_OUT)
+            some_of(living, FAN_OUT, &mut self.rng)
         };
         let (times, most) = if few {
             (1, usize::MAX)
@@ -1080,15 +1093,6 @@ impl Cluster {
         self.rng.word()
     }
 
-    fn rng_some(&mut self, mut all: Vec<NodeId>, count: usize) -> Vec<NodeId> {
-        let mut some = Vec::new();
-        while some.len() < count && !all.is_empty() {
-            let at = usize::try_from(self.rng.below(all.len() as u64)).expect("an index");
-            some.push(all.swap_remove(at));
-        }
-        some
-    }
-
     /// This node's own marks, as it promises them now.
     pub(crate) fn promise(&mut self, now: Time, marks: Vec<Promise>) {
         let version = self.store.version().unwrap_or_default();
@@ -1115,8 +1119,20 @@ impl Cluster {
             };
             self.marks.offer(now, mark, spacing);
         }
-        self.settle_marks();
+        self.settle_marks(Look::All);
     }
+}
+
+/// So many of all, at random; all if there are no more.
+fn some_of(all: &[NodeId], count: usize, rng: &mut Rng) -> Vec<NodeId> {
+    let mut some = Vec::new();
+    while some.len() < count.min(all.len()) {
+        let at = usize::try_from(rng.below(all.len() as u64)).expect("an index");
+        if !some.contains(&all[at]) {
+            some.push(all[at]);
+        }
+    }
+    some
 }
 
 /// What an owner may say of all its targets of one interval.

@@ -3,7 +3,6 @@
 //! Part of the immutable [`crate::View`]. Ages are spans on this node's own clock; no two clocks
 //! are compared. Does not know how any of it was learned.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -99,16 +98,17 @@ pub struct Fleet {
     /// This node.
     pub me: Arc<str>,
     /// Everybody who is known, this node included, by name.
-    pub members: Vec<Seat>,
+    pub members: Arc<[Seat]>,
     /// Whether this node has caught up with the others, or is alone.
     pub is_ready: bool,
     /// Who said of whom that it does not answer: the last 64 that this node heard of, oldest first.
     pub accusations: Vec<Accusation>,
     pub(crate) names: Arc<Vec<Arc<str>>>,
-    pub(crate) promised: BTreeMap<(u16, Duration), Promised>,
+    /// By place in the list of names and by interval, in this order.
+    pub(crate) promised: Vec<((u16, Duration), Promised)>,
     /// How far apart owners offer their marks; zero in a fleet of up to a hundred marks.
     pub(crate) spacing: Duration,
-    pub(crate) seen: store::Vector,
+    pub(crate) seen: Arc<store::Vector>,
     /// The version that answers of this node carry.
     pub(crate) version: Version,
 }
@@ -162,7 +162,9 @@ impl Fleet {
         name: &str,
         interval: Duration,
     ) -> Option<&Promised> {
-        let promised = self.promised.get(&(owned.three[0], interval))?;
+        let place = (owned.three[0], interval);
+        let at = self.promised.binary_search_by_key(&place, |(of, _)| *of);
+        let (_, promised) = &self.promised[at.ok()?];
         let hash = hash64(name.as_bytes());
         let is_mine = self.name(owned.three[0]) == Some(&self.me);
         let spread = if is_mine { Duration::ZERO } else { SPREAD };
@@ -209,7 +211,8 @@ mod tests {
                 seat(2, "b", "dead"),
                 seat(5, "b", "alive"),
                 seat(1, "c", "suspect"),
-            ],
+            ]
+            .into(),
             ..Fleet::default()
         };
         let lives = ["a", "b", "c", "d", ""].map(|name| fleet.lives(name));

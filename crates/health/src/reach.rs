@@ -84,7 +84,7 @@ mod tests {
             retired: vec![(BOB, store::Seen::up_to(5))],
         };
         View::empty().with_fleet(Arc::new(Fleet {
-            seen,
+            seen: seen.into(),
             ..Fleet::default()
         }))
     }

@@ -181,6 +181,18 @@ impl Membership {
         self.table.size()
     }
 
+    /// The others that are alive or suspect, in no order that means anything. Constant time.
+    #[must_use]
+    pub fn others(&self) -> &[NodeId] {
+        self.table.living()
+    }
+
+    /// How many members are known, this node included, whatever their state. Constant time.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.table.known()
+    }
+
     /// The hash of all that is known; equal on nodes that know the same.
     #[must_use]
     pub const fn digest(&self) -> u64 {

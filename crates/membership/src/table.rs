@@ -136,6 +136,11 @@ impl Table {
         self.living.len() + 1
     }
 
+    /// All that have a record, this node included.
+    pub(crate) fn known(&self) -> usize {
+        self.records.len()
+    }
+
     /// Adds or replaces what is known of one member.
     pub(crate) fn put(&mut self, mut record: Record) {
         let id = record.member.id;

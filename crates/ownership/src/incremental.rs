@@ -1,8 +1,9 @@
 //! The first three owners of many targets, kept up to date as members come and go.
 //!
-//! A member that leaves re-scores only the targets that had it among their three; one that joins
-//! or changes is scored once per target against the third of its three, and only where it gets in
-//! is the target scored anew. Start reading at [`Ownership::handle`].
+//! A member that leaves re-scores only the targets that had it among their three; those that join
+//! or change are compared once per target with the third of its three. Where they get in, they and
+//! the three are put in order; with zones, or members that can't probe everything, the target is
+//! scored anew. Start reading at [`Ownership::handle`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ const NOBODY: u16 = u16::MAX;
 pub enum Input {
     /// A member is there, or is described anew: the name tells.
     Joined(Member),
+    /// The same of many, in their order: each target is looked at once, and said once.
+    AllJoined(Vec<Member>),
     /// The member of this name is gone.
     Left(Arc<str>),
     /// A target is to be owned. Another hash in a slot that was in use means another target from
@@ -58,7 +61,6 @@ type Three = [u16; TOP];
 #[derive(Clone, Debug)]
 struct Entry {
     member: Member,
-    racer: Racer,
     owned: u32,
     /// `false`: gone, and only its name is of use, to changes that are not yet drained.
     is_there: bool,
@@ -71,11 +73,35 @@ struct Target {
     is_live: bool,
 }
 
+/// The best draws so far, the best first.
+#[derive(Default)]
+struct Best<'a>([Option<(Standing, u64, &'a str, u16)>; TOP]);
+
+impl<'a> Best<'a> {
+    fn put(&mut self, one: (Standing, u64, &'a str, u16)) {
+        let mut next = Some(one);
+        for place in &mut self.0 {
+            if place.is_none() || next < *place {
+                std::mem::swap(place, &mut next);
+            }
+            if next.is_none() {
+                return;
+            }
+        }
+    }
+
+    fn three(&self) -> Three {
+        self.0.map(|place| place.map_or(NOBODY, |place| place.3))
+    }
+}
+
 /// All members and the first three of every target. 16 bytes a target.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
     /// Everybody, each at a place of its own.
     members: Vec<Entry>,
+    /// The same, as all that a race needs, close together; `None` for who is gone.
+    racers: Vec<(Option<Standing>, Racer)>,
     by_name: BTreeMap<Arc<str>, u16>,
     /// Places of those that are gone; given to others once no change names them.
     gone: Vec<u16>,
@@ -85,6 +111,8 @@ pub struct Ownership {
     /// Members that can't probe a target.
     unable: BTreeMap<(Slot, u16), ()>,
     changed: VecDeque<(Slot, Three, Three)>,
+    /// How many members stand in each zone.
+    zones: BTreeMap<Arc<str>, usize>,
     /// What is being scored; kept for its room.
     scratch: Vec<(Standing, u64, u16)>,
 }
@@ -99,7 +127,8 @@ impl Ownership {
     /// Takes in what happened. Time plays no part; it is taken as every core takes it.
     pub fn handle(&mut self, _now: Time, input: Input) {
         match input {
-            Input::Joined(member) => self.join(member),
+            Input::Joined(member) => self.join(vec![member]),
+            Input::AllJoined(members) => self.join(members),
             Input::Left(name) => self.leave(&name),
             Input::Defined(slot, key) => self.define(slot, key),
             Input::Undefined(slot) => self.undefine(slot),
@@ -185,23 +214,66 @@ impl Ownership {
             .collect()
     }
 
-    fn join(&mut self, member: Member) {
-        let Some(at) = self.seat(member) else {
-            self.refused += 1;
+    fn join(&mut self, members: Vec<Member>) {
+        let (mut newcomers, mut worse) = (Vec::new(), Vec::new());
+        for member in members {
+            if self.is_described_so(&member) {
+                continue;
+            }
+            let is_worse = self.is_worse_than_before(&member);
+            let Some(at) = self.seat(member) else {
+                self.refused += 1;
+                continue;
+            };
+            newcomers.push(at);
+            if is_worse {
+                worse.push(at);
+            }
+        }
+        if newcomers.is_empty() {
             return;
-        };
+        }
+        newcomers.sort_unstable();
+        newcomers.dedup();
+        let is_simple = self.zones.len() <= 1 && self.unable.is_empty();
         for index in 0..self.targets.len() {
             let target = self.targets[index];
-            if target.is_live && (target.three.contains(&at) || self.gets_in(index, at)) {
+            if !target.is_live {
+                continue;
+            }
+            let has_worse = !worse.is_empty() && target.three.iter().any(|at| worse.contains(at));
+            if is_simple && !has_worse {
+                self.let_in(index, &newcomers);
+                continue;
+            }
+            let is_new = |at: &u16| newcomers.binary_search(at).is_ok();
+            if target.three.iter().any(is_new) || self.any_gets_in(index, &newcomers) {
                 self.score(index);
             }
         }
     }
 
+    /// Whether who is described anew may have lost places by that; who is new has none to lose.
+    fn is_worse_than_before(&self, member: &Member) -> bool {
+        let at = self.by_name.get(&member.name);
+        let before = at.and_then(|&at| self.entry(at)).map(|e| &e.member);
+        before.is_some_and(|before| {
+            let is_same = before.weight == member.weight && before.zone == member.zone;
+            !is_same || before.standing < member.standing
+        })
+    }
+
+    fn is_described_so(&self, member: &Member) -> bool {
+        let at = self.by_name.get(&member.name);
+        at.and_then(|&at| self.entry(at))
+            .is_some_and(|entry| entry.member == *member)
+    }
+
     /// Gives a member its place: its own if it has one, else a free one, else a new one.
     fn seat(&mut self, member: Member) -> Option<u16> {
+        let racer = Racer::new(&member.name, member.weight);
+        let racer = (Some(member.standing), racer);
         let mut entry = Entry {
-            racer: Racer::new(&member.name, member.weight),
             member,
             owned: 0,
             is_there: true,
@@ -209,7 +281,10 @@ impl Ownership {
         if let Some(&at) = self.by_name.get(&entry.member.name) {
             let old = &mut self.members[usize::from(at)];
             entry.owned = old.owned;
-            *old = entry;
+            let zone = Arc::clone(&entry.member.zone);
+            let left = std::mem::replace(old, entry).member.zone;
+            self.count_zone(zone, left);
+            self.racers[usize::from(at)] = racer;
             return Some(at);
         }
         // While a change is not drained, it may name somebody who is gone.
@@ -220,9 +295,19 @@ impl Ownership {
         let at = free
             .unwrap_or_else(|| u16::try_from(self.members.len()).expect("fewer than MEMBERS_MAX"));
         self.by_name.insert(Arc::clone(&entry.member.name), at);
+        *self
+            .zones
+            .entry(Arc::clone(&entry.member.zone))
+            .or_default() += 1;
         match free {
-            Some(at) => self.members[usize::from(at)] = entry,
-            None => self.members.push(entry),
+            Some(at) => {
+                self.members[usize::from(at)] = entry;
+                self.racers[usize::from(at)] = racer;
+            }
+            None => {
+                self.members.push(entry);
+                self.racers.push(racer);
+            }
         }
         Some(at)
     }
@@ -231,7 +316,11 @@ impl Ownership {
         let Some(at) = self.by_name.remove(name) else {
             return;
         };
-        self.members[usize::from(at)].is_there = false;
+        let gone = &mut self.members[usize::from(at)];
+        gone.is_there = false;
+        self.racers[usize::from(at)].0 = None;
+        let zone = Arc::clone(&gone.member.zone);
+        self.leave_zone(&zone);
         self.gone.push(at);
         self.unable.retain(|(_, member), ()| *member != at);
         for index in 0..self.targets.len() {
@@ -239,6 +328,19 @@ impl Ownership {
             if target.is_live && target.three.contains(&at) {
                 self.score(index);
             }
+        }
+    }
+
+    fn count_zone(&mut self, entered: Arc<str>, left: Arc<str>) {
+        *self.zones.entry(entered).or_default() += 1;
+        self.leave_zone(&left);
+    }
+
+    fn leave_zone(&mut self, zone: &Arc<str>) {
+        let count = self.zones.get_mut(zone).expect("it was counted");
+        *count -= 1;
+        if *count == 0 {
+            self.zones.remove(zone);
         }
     }
 
@@ -300,29 +402,96 @@ impl Ownership {
         self.score(slot.index());
     }
 
-    /// Whether a member that is not among a target's three may be so now; `true` when in doubt.
-    fn gets_in(&self, index: usize, at: u16) -> bool {
+    /// Where all stand in one zone and can probe everything: a target's three and newcomers in the
+    /// order of their draws. Only right if nobody of the three is worse than before.
+    fn let_in(&mut self, index: usize, newcomers: &[u16]) {
         let Target { key, three, .. } = self.targets[index];
-        let entry = self.entry(at).expect("it has just joined");
+        let mut best = Best::default();
+        let held = three.iter().filter(|&&at| at != NOBODY);
+        if let Some(&last) = three.last().filter(|&&at| at != NOBODY) {
+            // Nearly always nobody gets in: the three are compared only if somebody does.
+            let (standing, racer) = self.racers[usize::from(last)];
+            let standing = standing.expect("who is gone is nobody's owner");
+            let most = racer.cost(key);
+            let gets_in = |at: &u16| {
+                let (theirs, racer) = self.racers[usize::from(*at)];
+                let theirs = theirs.expect("it has just joined");
+                theirs < standing || theirs == standing && racer.cost_below(key, most).is_some()
+            };
+            if !newcomers.iter().any(gets_in) {
+                return;
+            }
+        }
+        for &at in held.chain(newcomers.iter().filter(|at| !three.contains(at))) {
+            self.race(key, at, &mut best);
+        }
+        self.set(index, best.three());
+    }
+
+    /// The best draws of all for a target.
+    fn race_all(&self, key: KeyHash, is_able: impl Fn(u16) -> bool) -> Three {
+        let mut best = Best::default();
+        let mut last = None;
+        for (at, (standing, racer)) in (0_u16..).zip(&self.racers) {
+            // Nearly all are turned away here.
+            if let Some((worst, most)) = last
+                && *standing == Some(worst)
+                && racer.is_surely_above(key, most)
+            {
+                continue;
+            }
+            if is_able(at) {
+                self.race(key, at, &mut best);
+                last = best.0[TOP - 1].map(|(standing, cost, ..)| (standing, cost));
+            }
+        }
+        best.three()
+    }
+
+    /// One member's draw for a target beside the best so far.
+    fn race<'a>(&'a self, key: KeyHash, at: u16, best: &mut Best<'a>) {
+        let (standing, racer) = &self.racers[usize::from(at)];
+        let Some(standing) = *standing else {
+            return;
+        };
+        let most = match best.0[TOP - 1] {
+            None => u64::MAX,
+            Some((worst, ..)) if standing < worst => u64::MAX,
+            Some((worst, ..)) if standing > worst => return,
+            Some((_, cost, ..)) => cost,
+        };
+        if let Some(cost) = racer.cost_below(key, most) {
+            let name = &*self.members[usize::from(at)].member.name;
+            best.put((standing, cost, name, at));
+        }
+    }
+
+    /// Whether one of the members that are not among a target's three may be so now; `true` when
+    /// in doubt.
+    fn any_gets_in(&self, index: usize, newcomers: &[u16]) -> bool {
+        let Target { key, three, .. } = self.targets[index];
         let Some(third) = self.entry(three[TOP - 1]) else {
             return true;
         };
-        let is_draining = |entry: &Entry| entry.member.standing == Standing::Draining;
-        if is_draining(third) || is_draining(entry) {
-            return !is_draining(entry) || is_draining(third);
-        }
-        let zone = |place: u16| self.entry(place).map(|e| &e.member.zone);
-        let zones = [zone(three[0]), zone(three[1]), zone(three[2])];
-        let is_spread = zones[0] != zones[1] && zones[1] != zones[2] && zones[0] != zones[2];
-        let brings_a_zone = !zones.contains(&Some(&entry.member.zone));
-        // Where not every place has a zone of its own, a better draw of a known zone can displace
-        // any of the three, and a new zone gets in with any draw.
-        if !is_spread && brings_a_zone {
+        if third.member.standing == Standing::Draining {
             return true;
         }
-        let worst = three.iter().filter_map(|&place| self.entry(place));
-        let worst = worst.map(|e| e.racer.cost(key)).max();
-        worst.is_none_or(|worst| entry.racer.cost(key) <= worst)
+        let zones = three.map(|place| self.entry(place).map(|e| &e.member.zone));
+        let is_spread = zones[0] != zones[1] && zones[1] != zones[2] && zones[0] != zones[2];
+        let cost = |at: &u16| Some(self.racers.get(usize::from(*at))?.1.cost(key));
+        let worst = three.iter().filter_map(cost).max();
+        // Where not every place has a zone of its own, a better draw of a known zone can displace
+        // any of the three, and a new zone gets in with any draw.
+        let may_bring_a_zone = !is_spread && self.zones.len() > 1;
+        newcomers.iter().any(|&at| {
+            let (standing, racer) = self.racers[usize::from(at)];
+            if standing != Some(Standing::Usable) {
+                return false;
+            }
+            let zone = || Some(&self.members[usize::from(at)].member.zone);
+            (may_bring_a_zone && !zones.contains(&zone()))
+                || worst.is_none_or(|worst| racer.cost_below(key, worst).is_some())
+        })
     }
 
     /// Computes a target's three from nothing.
@@ -334,11 +503,17 @@ impl Ownership {
             .range((slot, 0)..=(slot, u16::MAX))
             .next()
             .is_some();
+        let is_able = |at: u16| !is_any_unable || !self.unable.contains_key(&(slot, at));
+        if self.zones.len() <= 1 {
+            let three = self.race_all(key, is_able);
+            self.set(index, three);
+            return;
+        }
         let mut scores = std::mem::take(&mut self.scratch);
         scores.clear();
-        for (at, entry) in (0_u16..).zip(&self.members) {
-            if entry.is_there && !(is_any_unable && self.unable.contains_key(&(slot, at))) {
-                scores.push((entry.member.standing, entry.racer.cost(key), at));
+        for (at, (standing, racer)) in (0_u16..).zip(&self.racers) {
+            if let Some(standing) = standing.filter(|_| is_able(at)) {
+                scores.push((standing, racer.cost(key), at));
             }
         }
         let mut three = [NOBODY; TOP];

@@ -3,7 +3,7 @@
 //! Weighted rendezvous hashing (Thaler and Ravishankar 1998; weights after Schindelhauer and
 //! Schomaker 2005): every member draws a number for every target, and the best number owns it.
 //! Nobody elects and nobody stores who owns what: whoever knows the members knows the owners.
-//! [`order`] computes one target's whole order; [`Ownership`] keeps the first three of many
+//! [`order()`] computes one target's whole order; [`Ownership`] keeps the first three of many
 //! targets and re-scores, when a member comes or goes, only what it must. Pure: no clock, no
 //! sockets, no floats. Does not know what a target is or how a member was found.
 

@@ -29,27 +29,54 @@ impl KeyHash {
 pub(crate) struct Racer {
     /// Of the member's name.
     hash: u64,
+    /// The same, turned over for [`mix`].
+    turned: u64,
     weight: u64,
 }
 
 impl Racer {
     pub(crate) fn new(name: &str, weight: u32) -> Self {
+        let hash = hash64(name.as_bytes());
         Self {
-            hash: hash64(name.as_bytes()),
+            hash,
+            turned: turned(hash),
             weight: u64::from(weight.clamp(1, WEIGHT_MAX)),
         }
     }
 
     /// What it draws for a target; the least wins.
     pub(crate) fn cost(self, key: KeyHash) -> u64 {
+        self.cost_of(mix(key.0, self.hash, self.turned))
+    }
+
+    /// The same if it is not above `most`.
+    pub(crate) fn cost_below(self, key: KeyHash, most: u64) -> Option<u64> {
+        let is_out = self.is_surely_above(key, most);
+        let cost = (!is_out).then(|| self.cost(key));
+        cost.filter(|cost| *cost <= most)
+    }
+
+    /// Whether it draws more than `most`; `false` when in doubt. Hardly any of many members gets
+    /// in: this turns most of them away without a logarithm, for −log2(u) is always above 1 − u,
+    /// as computed here too.
+    pub(crate) const fn is_surely_above(&self, key: KeyHash, most: u64) -> bool {
+        let bits = mix(key.0, self.hash, self.turned);
+        bits.wrapping_neg() >> 8 > most.saturating_mul(self.weight)
+    }
+
+    fn cost_of(self, bits: u64) -> u64 {
         // Shifted by 16 bits, so that dividing by a weight leaves 2⁻⁴⁶ of one.
-        (minus_log2(mix(key.0, self.hash)) << 16) / self.weight
+        (minus_log2(bits) << 16) / self.weight
     }
 }
 
+const fn turned(member: u64) -> u64 {
+    member.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 /// One number from two hashes; the order matters. The finaliser of MurmurHash3 (Appleby), twice.
-const fn mix(key: u64, member: u64) -> u64 {
-    let mut z = key ^ member.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+const fn mix(key: u64, member: u64, turned: u64) -> u64 {
+    let mut z = key ^ turned;
     z = (z ^ (z >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     z = (z ^ (z >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     z = (z ^ (z >> 33)).wrapping_add(member);
@@ -148,6 +175,32 @@ mod tests {
     fn the_ends_of_the_range_are_in_range() {
         assert!(minus_log2(u64::MAX) < 1 << 20);
         assert_eq!(minus_log2(0), 64 << FRACTION);
+    }
+
+    /// Broken once: with 1 − u doubled, which is above −log2(u) for the best draws.
+    #[test]
+    fn who_is_turned_away_without_a_logarithm_would_not_have_got_in() {
+        let mut rng = base::Rng::new(3);
+        for round in 0..300_000_u64 {
+            let key = KeyHash(rng.word());
+            let one = Racer::new(
+                &format!("n{}", rng.below(1_000)),
+                1 + (round % 1_000) as u32,
+            );
+            let cost = one.cost(key);
+            let near = [
+                cost / 2,
+                cost - 1,
+                cost,
+                cost + 1,
+                cost * 2,
+                rng.word() >> rng.below(60),
+            ];
+            for most in near {
+                let below = (cost <= most).then_some(cost);
+                assert_eq!(one.cost_below(key, most), below, "{key:?} {one:?} {most}");
+            }
+        }
     }
 
     #[test]

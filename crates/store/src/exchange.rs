@@ -36,8 +36,17 @@ pub(crate) struct Peer {
     pub(crate) claims: Claims,
     /// Whether, since it can be talked to, everything that it had was here once.
     pub(crate) is_met: bool,
-    sending: Option<Sending>,
+    sending: Option<Box<Sending>>,
     receiving: Option<Receiving>,
+}
+
+/// What news says of what was forgotten here.
+#[derive(Debug)]
+pub(crate) struct Forgotten {
+    /// One number over all that is closed; 0 for nothing.
+    pub(crate) closings: u64,
+    /// The highest number on which something was forgotten, of every origin that is not closed.
+    pub(crate) floors: Vec<(Origin, u64)>,
 }
 
 /// What a peer said it has seen, and of which origins it has forgotten all but that.
@@ -88,15 +97,17 @@ impl Store {
         let me = self.config.me;
         let fresh: Vec<NodeId> = live
             .iter()
-            .filter(|&&id| id != me && !self.live.contains(&id))
+            .filter(|&&id| id != me && !self.is_live(id))
             .copied()
             .collect();
         self.live = live.into_iter().filter(|id| *id != me).collect();
+        self.alive = self.live.iter().copied().collect();
         self.frontier = frontier.into_iter().filter(|id| *id != me).collect();
-        let known = |id: &NodeId| self.live.contains(id) || self.frontier.contains(id);
+        self.mute = self.frontier.first().copied();
+        let known = |id: &NodeId| self.alive.contains(id) || self.frontier.contains(id);
         self.peers.retain(|id, _| known(id));
         for (id, peer) in &mut self.peers {
-            peer.is_met &= self.live.contains(id);
+            peer.is_met &= self.alive.contains(id);
         }
         // Whoever is new is asked at once: it may know what this node lacks, or lack it.
         let hash = self.hash();
@@ -115,7 +126,7 @@ impl Store {
     pub(crate) fn pull_one(&mut self) {
         let mut next = None;
         while let Some(peer) = self.turns.pop() {
-            if self.live.contains(&peer) {
+            if self.is_live(peer) {
                 next = Some(peer);
                 break;
             }
@@ -138,27 +149,59 @@ impl Store {
     }
 
     /// One number over all that is claimed.
-    pub(crate) fn hash(&self) -> u64 {
-        let mut sum = 0_u64;
-        for (origin, slot) in &self.slots {
-            let known = &self.known[usize::from(*slot)];
-            let claim = self.claim(known);
-            let mut w = Writer::new();
-            w.raw(&origin.0.to_le_bytes());
-            match &known.closed {
-                Some(all) if all.covers(claim) => {
-                    w.raw(&[u8::MAX]);
-                    put_seen(&mut w, all);
-                }
-                _ if claim.last() == 0 => continue,
-                _ => put_seen(&mut w, claim),
+    pub(crate) fn hash(&mut self) -> u64 {
+        if self.config.mutation == Some(Mutation::ClaimsBeforeDisk) {
+            for slot in 0..self.known.len() {
+                self.claim_changed(Slot::try_from(slot).expect("a slot is an index"));
             }
-            sum = sum.wrapping_add(hash64(&w.finish()));
         }
-        sum
+        while let Some(slot) = self.unhashed.pop() {
+            let known = &self.known[usize::from(slot)];
+            let hash = self.hash_of(known);
+            let known = &mut self.known[usize::from(slot)];
+            known.is_unhashed = false;
+            let before = std::mem::replace(&mut known.hash, hash);
+            self.hashed = self.hashed.wrapping_sub(before).wrapping_add(hash);
+        }
+        self.hashed
     }
 
-    /// One number over all that is closed; 0 for nothing.
+    /// What is claimed of an origin is more than it was, or the origin is new.
+    pub(crate) fn claim_changed(&mut self, slot: Slot) {
+        let known = &mut self.known[usize::from(slot)];
+        if !std::mem::replace(&mut known.is_unhashed, true) {
+            self.unhashed.push(slot);
+        }
+    }
+
+    pub(crate) fn hash_of(&self, known: &Known) -> u64 {
+        let claim = self.claim(known);
+        let mut w = Writer::new();
+        w.raw(&known.origin.0.to_le_bytes());
+        match &known.closed {
+            Some(all) if all.covers(claim) => {
+                w.raw(&[u8::MAX]);
+                put_seen(&mut w, all);
+            }
+            _ if claim.last() == 0 => return 0,
+            _ => put_seen(&mut w, claim),
+        }
+        hash64(&w.finish())
+    }
+
+    /// What news says of what was forgotten here; made once for as long as it stays the same.
+    pub(crate) fn forgotten(&mut self) -> Arc<Forgotten> {
+        if let Some(forgotten) = &self.forgotten {
+            return Arc::clone(forgotten);
+        }
+        let forgotten = Arc::new(Forgotten {
+            closings: self.closings(),
+            floors: self.floors_of(|known| !known.is_closed()),
+        });
+        self.forgotten = Some(Arc::clone(&forgotten));
+        forgotten
+    }
+
     pub(crate) fn closings(&self) -> u64 {
         let mut sum = 0_u64;
         for known in &self.known {
@@ -217,7 +260,7 @@ impl Store {
             } => self.hear(from, ack, closings, floors, &entries),
             Message::Ack(origin, seen) => self.acknowledged(from, origin, seen),
         }
-        if !self.live.contains(&from) && !self.frontier.contains(&from) {
+        if !self.is_live(from) && !self.frontier.contains(&from) {
             self.peers.remove(&from);
         }
     }
@@ -237,7 +280,7 @@ impl Store {
             return;
         }
         let claims = self.claims_now(hash);
-        self.peer_claims(from, Claims::of(claims));
+        self.peer_claims(from, claims);
         self.met(from);
     }
 
@@ -248,19 +291,19 @@ impl Store {
     }
 
     /// What this node claims, which has this hash; made once for all who claim the same.
-    fn claims_now(&mut self, hash: u64) -> Arc<BTreeMap<Slot, Seen>> {
+    fn claims_now(&mut self, hash: u64) -> Claims {
         // Origins of which nothing is claimed are not in the hash.
         let key = (hash, self.slots.len());
         if let Some((_, claims)) = self.agreed.as_ref().filter(|(of, _)| *of == key) {
-            return Arc::clone(claims);
+            return claims.clone();
         }
         let open = self
             .slots
             .values()
             .map(|&slot| (slot, &self.known[usize::from(slot)]));
         let claims = open.map(|(slot, known)| (slot, self.claim(known).clone()));
-        let claims = Arc::new(claims.collect());
-        self.agreed = Some((key, Arc::clone(&claims)));
+        let claims = Claims::of(&claims.collect(), &mut self.row);
+        self.agreed = Some((key, claims.clone()));
         claims
     }
 
@@ -306,14 +349,17 @@ impl Store {
         let has = self.by_slot(vector);
         let nothing = Seen::default();
         let (mut lacks, mut knows_more) = (false, false);
+        let mut all = has.seen.iter().peekable();
         for (slot, known) in (0..).zip(&self.known) {
-            let theirs = has.seen.get(&slot).unwrap_or(&nothing);
+            let theirs = all.next_if(|(of, _)| **of == slot);
+            let theirs = theirs.map_or(&nothing, |(_, theirs)| theirs);
             let (covers, is_covered) = (known.seen.covers(theirs), theirs.covers(&known.seen));
             let (here, there) = (known.is_closed(), has.closed.contains(&slot));
             lacks |= !is_covered || (covers && here && !there);
             knows_more |= !covers || (is_covered && there && !here);
         }
-        self.peer_claims(from, Claims::of(Arc::new(has.seen.clone())));
+        let claims = Claims::of(&has.seen, &mut self.row);
+        self.peer_claims(from, claims);
         if !knows_more {
             self.met(from);
         }
@@ -326,10 +372,24 @@ impl Store {
     }
 
     pub(crate) fn by_slot(&mut self, vector: &Vector) -> Has {
-        let mut has = Has::default();
-        for (origin, seen) in &vector.seen {
-            has.seen.insert(self.slot(*origin), seen.clone());
+        // Peers send vectors in the order of the origins: most slots are found by walking along.
+        let mut held = self.slots.iter().peekable();
+        let mut seen: Vec<(Slot, Seen)> = Vec::with_capacity(vector.seen.len());
+        let mut not_found = Vec::new();
+        for (origin, theirs) in &vector.seen {
+            while held.next_if(|(held, _)| *held < origin).is_some() {}
+            match held.peek() {
+                Some(&(held, &slot)) if held == origin => seen.push((slot, theirs.clone())),
+                _ => not_found.push((origin, theirs)),
+            }
         }
+        for (origin, theirs) in not_found {
+            seen.push((self.slot(*origin), theirs.clone()));
+        }
+        let mut has = Has {
+            seen: seen.into_iter().collect(),
+            closed: BTreeSet::new(),
+        };
         for (origin, all) in &vector.retired {
             let slot = self.slot(*origin);
             has.seen.insert(slot, all.clone());
@@ -341,7 +401,7 @@ impl Store {
     /// Starts to send everything that a peer lacks.
     fn begin(&mut self, to: NodeId, exchange: u32, has: Has) {
         let resets = self.has_missed(&has);
-        let mut sending = Sending {
+        let mut sending = Box::new(Sending {
             exchange,
             has,
             queue: VecDeque::new(),
@@ -350,24 +410,20 @@ impl Store {
             confirmed: 0,
             moved: self.now,
             resets,
-        };
+        });
         self.look(&mut sending);
         self.continue_sending(to, sending);
     }
 
     /// Whether who has seen only this has missed something that was forgotten here.
     fn has_missed(&self, has: &Has) -> bool {
-        let is_missed = |(slot, known): (Slot, &Known)| has.reach(slot) < known.floor;
+        let is_missed =
+            |(slot, known): (Slot, &Known)| known.floor > 0 && has.reach(slot) < known.floor;
         self.config.mutation != Some(Mutation::FloorIgnored)
             && (0..).zip(&self.known).any(is_missed)
     }
 
-    /// The highest number on which something was forgotten, of every origin that is not closed.
-    pub(crate) fn floors(&self) -> Vec<(Origin, u64)> {
-        self.floors_of(|known| !known.is_closed())
-    }
-
-    fn floors_of(&self, counts: impl Fn(&Known) -> bool) -> Vec<(Origin, u64)> {
+    pub(crate) fn floors_of(&self, counts: impl Fn(&Known) -> bool) -> Vec<(Origin, u64)> {
         let some = self.known.iter().filter(|k| k.floor > 0 && counts(k));
         some.map(|known| (known.origin, known.floor)).collect()
     }
@@ -376,9 +432,11 @@ impl Store {
     fn look(&self, sending: &mut Sending) {
         let nothing = Seen::default();
         let mut lists: VecDeque<Vec<(At, Slot, u64)>> = VecDeque::new();
+        let mut all = sending.has.seen.iter().peekable();
         for slot in 0..self.known.len() {
             let slot = Slot::try_from(slot).expect("a slot is an index");
-            let has = sending.has.seen.get(&slot).unwrap_or(&nothing);
+            let has = all.next_if(|(of, _)| **of == slot);
+            let has = has.map_or(&nothing, |(_, has)| has);
             let looked = sending.looked.get(usize::from(slot)).unwrap_or(&nothing);
             let least = has.prefix().max(looked.prefix());
             let mut found: Vec<(At, Slot, u64)> = self
@@ -388,6 +446,9 @@ impl Store {
                 .take_while(|(_, _, seq)| *seq > least)
                 .filter(|(_, _, seq)| !has.has(*seq) && !looked.has(*seq))
                 .collect();
+            if found.is_empty() {
+                continue;
+            }
             found.reverse();
             if Some(slot) == self.mine {
                 lists.push_front(found);
@@ -411,7 +472,7 @@ impl Store {
     }
 
     /// Sends parts until the window is full or the marker is out.
-    fn continue_sending(&mut self, to: NodeId, mut sending: Sending) {
+    fn continue_sending(&mut self, to: NodeId, mut sending: Box<Sending>) {
         if !sending.resets && self.has_missed(&sending.has) {
             // Something was forgotten meanwhile that the receiver lacks: it asks again.
             self.peers.entry(to).or_default().sending = None;
@@ -584,7 +645,7 @@ impl Store {
     /// Notes what a peer has on disk, and what of ours is thereby confirmed.
     pub(crate) fn peer_claims(&mut self, from: NodeId, claims: Claims) {
         if let Some(seen) = self.mine.and_then(|mine| claims.get(mine)) {
-            self.confirm_seen(&seen.clone());
+            self.confirm_seen(&seen);
         }
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.claims = claims;

@@ -41,7 +41,8 @@ use std::sync::Arc;
 
 use base::{NodeId, Origin, Rng, Time, Version, Way};
 
-use exchange::Peer;
+use claims::{Claims, Row};
+use exchange::{Forgotten, Peer};
 use merge::{Batch, Context};
 use news::News;
 use stability::Barrier;
@@ -95,7 +96,7 @@ pub struct Counters {
 type Slot = u16;
 
 /// A hash of claims with the number of origins, and the claims.
-type Agreed = ((u64, usize), Arc<BTreeMap<Slot, Seen>>);
+type Agreed = ((u64, usize), Claims);
 
 /// What is known of one origin.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +113,13 @@ struct Known {
     gone_written: bool,
     /// The highest number on which something was forgotten.
     floor: u64,
-    /// All frontier members have seen everything up to here.
+    /// All frontier members had seen everything up to here when they were last looked through.
     stable: u64,
+    /// A member of the frontier that had seen the least then.
+    laggard: NodeId,
+    /// Its part of the hash of all that is claimed, and whether that is to be made anew.
+    hash: u64,
+    is_unhashed: bool,
     /// All that was seen of it when it was closed, and is seen here too. A write beyond, held by
     /// one who was away, opens it again.
     retired: Option<Seen>,
@@ -169,8 +175,20 @@ pub struct Store {
     peers: BTreeMap<NodeId, Peer>,
     /// What this node claimed when a peer last claimed the same; its hash, and of how many origins.
     agreed: Option<Agreed>,
+    /// What claims are kept in relation to.
+    row: Row,
+    /// The hash of all that is claimed, but for the origins whose part is to be made anew.
+    hashed: u64,
+    unhashed: Vec<Slot>,
+    forgotten: Option<Arc<Forgotten>>,
     live: Vec<NodeId>,
+    /// The same, to be found.
+    alive: BTreeSet<NodeId>,
     frontier: BTreeSet<NodeId>,
+    /// A member of the frontier that may have claimed nothing yet.
+    mute: Option<NodeId>,
+    /// Whether the frontier was looked through in this sweep.
+    is_settled: bool,
     /// Who is compared with next, the last first.
     turns: Vec<NodeId>,
     news: News,
@@ -209,8 +227,15 @@ impl Store {
             unconfirmed: BTreeSet::new(),
             peers: BTreeMap::new(),
             agreed: None,
+            row: Row::default(),
+            hashed: 0,
+            unhashed: Vec::new(),
+            forgotten: None,
             live: Vec::new(),
+            alive: BTreeSet::new(),
             frontier: BTreeSet::new(),
+            mute: None,
+            is_settled: false,
             turns: Vec::new(),
             news: News::default(),
             next_pull: Time::ZERO,
@@ -526,6 +551,18 @@ impl Store {
             ..Known::default()
         });
         self.slots.insert(origin, slot);
+        self.claim_changed(slot);
         slot
+    }
+
+    fn is_live(&self, id: NodeId) -> bool {
+        self.alive.contains(&id)
+    }
+
+    /// More was seen of an origin: one that was closed may be open again.
+    fn saw(&mut self, slot: Slot) {
+        if self.known[usize::from(slot)].retired.is_some() {
+            self.forgotten = None;
+        }
     }
 }

@@ -195,6 +195,7 @@ impl Store {
             return false;
         }
         known.seen.add(sent.seq, sent.seq);
+        self.saw(slot);
         self.counters.new += 1;
         self.batch.learned.push((slot, sent.seq, sent.seq));
         let context = self.context_of(sent);
@@ -411,9 +412,11 @@ impl Store {
             self.growths += u64::from(!batch.learned.is_empty() || !batch.closed.is_empty());
             for &(slot, first, last) in &batch.learned {
                 self.known[usize::from(slot)].durable.add(first, last);
+                self.claim_changed(slot);
             }
             for (slot, all) in batch.closed {
                 self.known[usize::from(slot)].closed = Some(all);
+                self.claim_changed(slot);
             }
             for key in batch.changed {
                 self.outputs.push_back(Output::Changed(key));
@@ -452,6 +455,8 @@ impl Store {
         known.seen.add(seq, seq);
         known.durable.add(seq, seq);
         known.written = known.written.max(seq);
+        self.saw(slot);
+        self.claim_changed(slot);
         if is_void {
             return;
         }

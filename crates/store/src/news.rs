@@ -130,13 +130,14 @@ impl Store {
                 self.send(peer, Way::Datagram, &Message::Pull(hash));
             }
         }
-        let (closings, floors) = (self.closings(), self.floors());
+        let forgotten = self.forgotten();
+        let (closings, floors) = (forgotten.closings, &forgotten.floors);
         if floors.len() * FLOOR_BYTES > self.config.packet_size / 2 {
             // Too much was forgotten to tell of it in each datagram.
             self.fall_back();
         }
         for (n, &peer) in peers.iter().enumerate() {
-            self.push_to(peer, n == 0, closings, &floors);
+            self.push_to(peer, n == 0, closings, floors);
         }
         self.tidy();
     }
@@ -258,11 +259,12 @@ impl Store {
         floors: Vec<(Origin, u64)>,
         entries: &[(Origin, Vec<Sent>)],
     ) {
+        let is_other = closings != self.forgotten().closings;
         let is_behind = |(origin, floor): &(Origin, u64)| {
             let slot = self.slots.get(origin);
             slot.map_or(0, |&slot| self.known[usize::from(slot)].reach()) < *floor
         };
-        if closings != self.closings() || floors.iter().any(is_behind) {
+        if is_other || floors.iter().any(is_behind) {
             self.counters.late += 1;
             self.tell_vector(from, true);
             return;

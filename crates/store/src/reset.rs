@@ -6,7 +6,6 @@
 //! Does not know how an exchange is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use base::{NodeId, Origin};
 
@@ -52,12 +51,11 @@ impl Store {
         self.counters.exchanges += 1;
         let has = self.by_slot(&marker.vector);
         for (&slot, theirs) in &has.seen {
-            self.known[usize::from(slot)].seen.join(theirs);
-            let ranges = [(1, theirs.prefix())];
-            for &(first, last) in ranges.iter().chain(theirs.beyond()) {
-                self.batch.learned.push((slot, first, last));
-                self.note_gone(slot, first, last);
-            }
+            self.learn(slot, theirs);
+        }
+        if let (true, Some(&slot)) = (self.batch.learned.is_empty(), has.seen.keys().next()) {
+            // Nothing is new; what waits for this exchange goes its way all the same.
+            self.batch.learned.push((slot, 1, 0));
         }
         if let Some(live) = marker.live {
             self.reset(&has.seen, live);
@@ -68,8 +66,26 @@ impl Store {
         for (origin, all) in marker.vector.retired {
             self.adopt_retired(origin, all);
         }
-        self.peer_claims(from, Claims::of(Arc::new(has.seen)));
+        let claims = Claims::of(&has.seen, &mut self.row);
+        self.peer_claims(from, claims);
         self.met(from);
+    }
+
+    /// All of this is seen here too.
+    fn learn(&mut self, slot: Slot, theirs: &Seen) {
+        let known = &mut self.known[usize::from(slot)];
+        let prefix = known.seen.prefix();
+        if theirs.last() <= prefix && known.written >= prefix {
+            // In most exchanges this holds of nearly all origins.
+            return;
+        }
+        known.seen.join(theirs);
+        self.saw(slot);
+        let ranges = [(1, theirs.prefix())];
+        for &(first, last) in ranges.iter().chain(theirs.beyond()) {
+            self.batch.learned.push((slot, first, last));
+            self.note_gone(slot, first, last);
+        }
     }
 
     /// Drops whatever the sender has seen and does not hold any more, and copies of that.
@@ -115,6 +131,7 @@ impl Store {
         let known = &mut self.known[slot];
         if floor > known.floor {
             known.floor = floor;
+            self.forgotten = None;
             let (place, content) = record::floor(origin, floor);
             self.batch.writes.insert(place, Some(content));
         }

@@ -79,12 +79,14 @@ pub(super) struct Joined {
     is_fleet_old: bool,
     /// The parts of the fleet that are not made anew each time, and whether they must be.
     are_seats_old: bool,
-    seats: Vec<Seat>,
+    seats: Arc<[Seat]>,
     promised: BTreeMap<(u16, Duration), Promised>,
     /// Who is to be remembered over a restart has changed.
     is_memory_old: bool,
     /// How much the store had seen when readers were last told.
     growths: u64,
+    /// What readers were told then that it had seen, and how much that was.
+    shown: (u64, Arc<store::Vector>),
     fleet_at: Time,
     beat_at: Time,
     remembered: Vec<u8>,
@@ -121,10 +123,11 @@ impl Joined {
             has_left: false,
             is_fleet_old: true,
             are_seats_old: true,
-            seats: Vec::new(),
+            seats: Arc::default(),
             promised: BTreeMap::new(),
             is_memory_old: true,
             growths: 0,
+            shown: (u64::MAX, Arc::default()),
             fleet_at: Time::ZERO,
             beat_at: Time::ZERO,
             remembered: Vec::new(),
@@ -166,9 +169,9 @@ impl Joined {
 
     /// What is in this node's rows, or will be with the view that this goes into: writes that
     /// have come and are not on disk are not yet.
-    fn seen(&self, mutation: Option<Mutation>) -> store::Vector {
+    fn seen(&mut self, mutation: Option<Mutation>) -> Arc<store::Vector> {
         let store = &self.cluster.store;
-        match mutation {
+        let vector = match mutation {
             Some(Mutation::SeenBeforeShown) => store.vector(),
             Some(Mutation::TokenSkipsGaps) => {
                 let mut vector = store.claimed();
@@ -177,14 +180,17 @@ impl Joined {
                 }
                 vector
             }
+            _ if self.shown.0 == store.growths() => return Arc::clone(&self.shown.1),
             _ => store.claimed(),
-        }
+        };
+        self.shown = (store.growths(), Arc::new(vector));
+        Arc::clone(&self.shown.1)
     }
 
     fn fleet(&mut self, mutation: Option<Mutation>) -> Fleet {
         let mut news = Vec::new();
         if std::mem::take(&mut self.are_seats_old) {
-            self.seats = self.cluster.seats();
+            self.seats = self.cluster.seats().into();
             self.promised.clear();
             let held = self.cluster.marks.held();
             news.extend(held.map(|(place, held)| (*place, held.clone())));
@@ -207,11 +213,15 @@ impl Joined {
         }
         Fleet {
             me: Arc::clone(&self.cluster.name),
-            members: self.seats.clone(),
+            members: Arc::clone(&self.seats),
             is_ready: self.cluster.is_ready(),
             accusations: self.cluster.accusations.iter().cloned().collect(),
             names: Arc::clone(self.cluster.shares.names()),
-            promised: self.promised.clone(),
+            promised: self
+                .promised
+                .iter()
+                .map(|(of, p)| (*of, p.clone()))
+                .collect(),
             spacing: self.cluster.spacing(),
             seen: self.seen(mutation),
             version: self.cluster.store.version().unwrap_or_default(),

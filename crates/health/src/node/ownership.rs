@@ -71,12 +71,22 @@ impl Node {
         self.count_share(slot);
         if is_live {
             self.note_move(change);
-            if self.is_left_alone(change) {
+            if self.is_left_alone(change) || !self.is_concerned(slot) {
                 return;
             }
             let lapse = self.lapse_of(change.before.first());
             self.take_or_give(slot, Some(lapse));
         }
+    }
+
+    /// Whether this node checks a target, or may have to from now on; of a thousand nodes hardly
+    /// any does.
+    fn is_concerned(&mut self, slot: Slot) -> bool {
+        let joined = self.joined.as_mut().expect("its rooms spoke");
+        let me = Arc::clone(&joined.cluster.name);
+        let me = joined.place(&me);
+        let [first, second, _] = self.staging.owned(slot).three;
+        first == me || second == me || self.hot[slot.index()].role != Role::None
     }
 
     /// A mutant: targets of the dead are nobody's.
