@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn of_many_what_was_looked_at_in_vain_is_looked_at_again_when_all_are() {
         let mut marks = Marks::default();
-        let many = FEW as u64 + 1;
+        let many = FEW as u64 + 2;
         for owner in 0..many {
             let owner = NodeId(owner);
             let mark = mark(1_000, 1, 9);
