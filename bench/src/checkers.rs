@@ -121,6 +121,32 @@ impl Checker {
     }
 }
 
+/// Where the API of the node that only shows the targets answers, and the other's.
+pub const PAIR: [&str; 2] = ["127.0.0.1:18792", "127.0.0.1:18791"];
+
+/// Two nodes, of which the second has all targets but a thousandth; the first only shows them.
+pub fn pair(job: &Job, folder: &Path) -> Result<Started> {
+    let start = |nth: usize, weight: u32| -> Result<_> {
+        let name = format!("pair-{nth}");
+        let mut arguments = roundsman(job, folder, &name)?;
+        let config = folder.join(format!("{name}.yaml"));
+        let text = roundsman_config(job);
+        fs::write(&config, format!("node: {{ weight: {weight} }}\n{text}"))?;
+        arguments[1] = config.display().to_string();
+        arguments.extend([
+            format!("--listen={}", PAIR[nth]),
+            format!("--cluster-listen=127.0.0.1:1880{nth}"),
+            "--join=127.0.0.1:18800,127.0.0.1:18801".to_owned(),
+        ]);
+        let log = folder.join(format!("{name}.log"));
+        let core = u32::try_from(nth).expect("two");
+        let running = Running::pinned(core, &beside("roundsman")?, &arguments, &log)?;
+        Ok((running, log))
+    };
+    let all = vec![start(0, 1)?, start(1, 1_000)?];
+    Ok(Started { all })
+}
+
 /// How a node of this name is started, on an empty disk.
 fn roundsman(job: &Job, folder: &Path, name: &str) -> Result<Vec<String>> {
     let config = folder.join("roundsman.yaml");

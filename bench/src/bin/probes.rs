@@ -19,7 +19,7 @@ use anyhow::{Context, Result, bail};
 use base::Rng;
 use clap::Parser;
 use roundsman_bench::account::{core_busy_seconds, cpu_seconds, rss_kib};
-use roundsman_bench::checkers::{API, Checker, Job, Started, need_haproxy};
+use roundsman_bench::checkers::{API, Checker, Job, PAIR, Started, need_haproxy, pair};
 use roundsman_bench::remote::Targets;
 use roundsman_bench::timeliness::{Timeliness, median, timeliness};
 use roundsman_bench::wire::{Mode, address, now_ns};
@@ -57,6 +57,10 @@ struct Arguments {
     /// Measure roundsman's memory at 10,000 and 100,000 targets every 10 s
     #[arg(long, conflicts_with_all = ["tls", "detect", "targets", "interval_ms"])]
     memory: bool,
+    /// Measure what a target takes in a process that only shows it: of two real nodes the other has
+    /// 10,000 and 110,000 targets, asked every hour
+    #[arg(long, conflicts_with_all = ["memory", "tls", "detect", "targets", "interval_ms"])]
+    shown: bool,
     /// Measure roundsman over TLS 1.3, full handshakes beside resumed ones
     #[arg(long, conflicts_with = "detect")]
     tls: bool,
@@ -87,6 +91,8 @@ fn measure() -> Result<()> {
     };
     if arguments.memory {
         bench.memory()
+    } else if arguments.shown {
+        bench.shown()
     } else if arguments.tls {
         bench.tls()
     } else if arguments.detect {
@@ -296,6 +302,30 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Resident memory of a process for each target that it only shows.
+    fn shown(&self) -> Result<()> {
+        let mut sizes = Vec::new();
+        println!("targets   RSS MiB of who shows them   of who checks them");
+        for count in [10_000, 110_000] {
+            let mut job = self.job(count, 3_600_000);
+            job.timeout_ms = 1_000;
+            let mut running = pair(&job, self.folder)?;
+            await_owners(&mut running, count)?;
+            thread::sleep(Duration::from_secs(20));
+            let rss = running.pids().into_iter().map(|pid| rss_kib(pid) as f64);
+            let rss: Vec<f64> = rss.collect();
+            let mib = |nth: usize| rss[nth] / 1_024.0;
+            println!("{count:<8} {:>26.1}  {:>19.1}", mib(0), mib(1));
+            sizes.push((f64::from(count), rss[0] * 1_024.0));
+        }
+        let [(few, small), (many, large)] = sizes[..] else {
+            bail!("two sizes were measured");
+        };
+        let each = (large - small) / (many - few);
+        println!("bytes for each one more in the process that shows them: {each:.0}");
+        Ok(())
+    }
+
     /// Plain, full handshakes and resumed ones, with what the server counted.
     fn tls(&self) -> Result<()> {
         let count = self.arguments.targets.unwrap_or(1_000);
@@ -408,6 +438,27 @@ fn await_all(checker: Checker, running: &mut Started, targets: &Targets, job: &J
         }
     }
     Ok(())
+}
+
+/// Waits until the node that only shows them knows whose all targets are.
+fn await_owners(running: &mut Started, count: u32) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(180);
+    let url = format!("http://{}/v1/members", PAIR[0]);
+    loop {
+        thread::sleep(Duration::from_millis(500));
+        running.check("a node of the pair")?;
+        let members = ureq::get(&url).call().ok();
+        let members = members.and_then(|mut m| m.body_mut().read_json::<serde_json::Value>().ok());
+        let items = members.as_ref().and_then(|m| m["items"].as_array());
+        let owned = items.map(|items| items.iter().filter_map(|m| m["owned"].as_u64()));
+        let owned: Vec<u64> = owned.into_iter().flatten().collect();
+        if owned.len() == 2 && owned.iter().sum::<u64>() == u64::from(count) {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            bail!("two nodes did not come to share {count} targets: {owned:?}");
+        }
+    }
 }
 
 /// Takes a target down and up again; milliseconds until the API said so, both times.

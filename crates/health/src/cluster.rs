@@ -226,6 +226,10 @@ impl Cluster {
             return;
         }
         self.tongues.understood(from);
+        if self.membership.member(sender).is_none() {
+            // Another node than the one that was known there, perhaps of another release.
+            self.tongues.forget(from);
+        }
         self.quorum.hear(sender, now);
         let silent = self.peers.hear(now, sender);
         if silent > SILENCE && self.membership.living() <= DIRECT_MAX + 1 {

@@ -42,6 +42,7 @@ use crate::verdict::{self, Counters};
 use crate::view::{Counts, View};
 use heat::Heat;
 use joined::Joined;
+use ownership::Unable;
 
 /// What a node must be told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,9 +147,6 @@ pub struct Tally {
     /// Probes made because another node asked.
     pub opinions: u64,
 }
-
-/// How long a target that this node can't probe is left to the next in its order.
-const UNABLE: Duration = Duration::from_mins(10);
 
 /// How long a change of counters may wait for the disk when nothing else is written.
 const SOFT_WRITE: Duration = Duration::from_secs(1);
@@ -553,7 +551,7 @@ impl Node {
             Finding::Passed => (true, Reason::None),
             Finding::Failed(reason) => (false, reason),
             Finding::Inconclusive(Doubt::Unable) if self.joined.is_some() => {
-                return self.say_unable(probed.slot, UNABLE);
+                return self.say_unable(probed.slot, Unable::CannotProbe);
             }
             Finding::Inconclusive(doubt) => {
                 hot.held += u8::from(doubt == Doubt::NothingAnswers && hot.held < u8::MAX);

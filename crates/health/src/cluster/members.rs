@@ -197,12 +197,13 @@ impl Cluster {
             _ if member.id == self.me => {}
             State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
         }
-        if matches!(state, State::Alive | State::Suspect) {
+        let change = self.peers.changed(self.now, member);
+        // What is still said of an earlier life at the same place may be of another release.
+        if change.bearer == Some(member.id) {
             let members = self.membership.known();
             let reads = member.meta.wire;
             self.tongues.learn(member.address, reads, members);
         }
-        let change = self.peers.changed(self.now, member);
         if change.is_other || change.bearer == Some(member.id) {
             self.seat(Arc::clone(&member.name), change.bearer);
         }

@@ -80,6 +80,11 @@ impl Tongues {
         self.others.insert(address, common);
     }
 
+    /// Who is at this address is not known any more: it is spoken to in the oldest version.
+    pub(super) fn forget(&mut self, address: SocketAddr) {
+        self.others.remove(&address);
+    }
+
     /// A packet of a version that this node does not read came; whether to say so now.
     pub(super) fn refuse(&mut self, now: Time, from: SocketAddr) -> bool {
         if self.refused.len() >= REFUSED_MAX && !self.refused.contains_key(&from) {
@@ -196,6 +201,14 @@ mod tests {
         let mut taken_back = Tongues::new(1);
         taken_back.learn(address(1), (1, WIRE), 5);
         assert_eq!(taken_back.to(address(1)), 1);
+    }
+
+    #[test]
+    fn a_stranger_at_a_known_address_is_spoken_to_in_the_oldest() {
+        let mut ours = Tongues::new(WIRE);
+        ours.learn(address(1), (1, WIRE), 5);
+        ours.forget(address(1));
+        assert_eq!(ours.to(address(1)), WIRE_OLDEST);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use base::{Duration, NodeId, Slot, Version, Wall, hash64};
 
+use super::ownership::Unable;
 use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
 use crate::cluster::{
@@ -24,7 +25,6 @@ use crate::verdict::Counters;
 
 /// An owner that is outvoted so often running gives the target to the next for a time.
 const OUTVOTED_MAX: u8 = 3;
-const YIELD: Duration = Duration::from_mins(10);
 
 type Why = (Reason, Option<Arc<str>>);
 
@@ -308,7 +308,7 @@ impl Node {
         let status = self.newest(slot);
         self.write_entry(slot, status, Some(votes));
         if is_enough {
-            self.say_unable(slot, YIELD);
+            self.say_unable(slot, Unable::Outvoted);
         }
     }
 

@@ -14,6 +14,7 @@ use super::blind::Blind;
 use super::catalog::OwnFile;
 use super::favours::Favours;
 use super::inquire::Inquiries;
+use super::ownership::Unable;
 use super::story::Untold;
 use super::{Mutation, Node, Role};
 use crate::cluster::{Cluster, ClusterError, Effect, Kind, Known, Notice, Streak, kind_of};
@@ -51,7 +52,7 @@ pub(super) struct Joined {
     /// Who can't probe which target.
     pub(super) unable: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
     /// Targets given to the next in order, until when.
-    pub(super) yielded: BTreeMap<Arc<str>, Time>,
+    pub(super) yielded: BTreeMap<Arc<str>, (Time, Unable)>,
     /// What the config file says by name, until it is this node's turn to write it.
     pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
     /// What the config file said last.

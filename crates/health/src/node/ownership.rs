@@ -43,6 +43,20 @@ pub(super) struct Lapse {
     until: NodeTime,
 }
 
+/// How long a target that this node can't probe, or alone sees fail, is left to the next in its
+/// order; and how long at least where it has nobody then.
+const YIELD: Duration = Duration::from_mins(10);
+const YIELD_LEAST: Duration = Duration::from_secs(10);
+
+/// Why a node leaves a target of its own to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unable {
+    /// No probe of it can be made here.
+    CannotProbe,
+    /// It alone sees it fail.
+    Outvoted,
+}
+
 impl Lapse {
     /// The last beat of a target before now, if it falls into the lapse and the next is not soon.
     fn missed(self, now: NodeTime, interval: Duration, phase: u64) -> Option<NodeTime> {
@@ -475,8 +489,9 @@ impl Node {
         }
     }
 
-    /// This node can't probe a target, or yields it: the next in its order takes it.
-    pub(super) fn say_unable(&mut self, slot: Slot, span: Duration) {
+    /// This node can't probe a target, or yields it because it alone sees it fail: the next in its
+    /// order takes it.
+    pub(super) fn say_unable(&mut self, slot: Slot, why: Unable) {
         let now = self.now;
         let name = self.row(slot).title();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
@@ -484,16 +499,30 @@ impl Node {
             return;
         }
         let key = unable_key(&joined.cluster.name, &name);
-        joined.yielded.insert(name, now + span);
+        joined.yielded.insert(name, (now, why));
         joined.cluster.write(now, key, Some(Vec::new()));
     }
 
-    /// What was yielded for a time is taken back.
+    /// What was yielded for a time is taken back; sooner where nobody has it now, because all
+    /// others have yielded it, too, or are gone.
     pub(super) fn yield_no_longer(&mut self) {
         let now = self.now;
-        let joined = self.joined.as_mut().expect("only a joined node comes here");
-        let over = |(name, until): (&Arc<str>, &Time)| (*until <= now).then(|| Arc::clone(name));
-        let names: Vec<Arc<str>> = joined.yielded.iter().filter_map(over).collect();
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let is_over = |name: &Arc<str>, (since, why): (Time, Unable)| {
+            let is_free = || {
+                let entry = self.catalogue.get(name, &self.rows);
+                let mut owners = entry.map(|entry| joined.cluster.ownership.owners(entry.slot));
+                owners
+                    .as_mut()
+                    .is_some_and(|owners| owners.next().is_none())
+            };
+            let span = now.since(since);
+            span >= YIELD || why == Unable::Outvoted && span >= YIELD_LEAST && is_free()
+        };
+        let yielded = joined.yielded.iter();
+        let over = yielded.filter(|(name, what)| is_over(name, **what));
+        let names: Vec<Arc<str>> = over.map(|(name, _)| Arc::clone(name)).collect();
+        let joined = self.joined.as_mut().expect("it was there above");
         for name in names {
             joined.yielded.remove(&name);
             let key = unable_key(&joined.cluster.name, &name);

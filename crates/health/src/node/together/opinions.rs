@@ -37,3 +37,32 @@ fn opinions_are_given_on_over_the_end_of_a_nodes_own_checks() {
     world.run(2);
     assert!(world.hosts[owner].names.is_empty());
 }
+
+/// Each alone sees it fail for a time, one after the other; and whoever has it at last dies.
+#[test]
+fn a_target_that_all_have_yielded_is_taken_back_and_so_is_that_of_the_dead() {
+    let mut world = World::new(3, 6);
+    world.run(10);
+    for _ in 0..3 {
+        let owner = world.owner_host("t2");
+        world.sees(owner, "t2", REFUSED);
+        world.run(16);
+        world.sees(owner, "t2", Finding::Passed);
+    }
+    world.run(14);
+    let from = Time(world.now.0 - 5_000 * MS);
+    assert!(world.probes_of("t2", from, world.now) >= 4);
+    let owner = world.owner_host("t2");
+    world.sees(owner, "t2", REFUSED);
+    world.run(16);
+    let next = world.owner_host("t2");
+    assert_ne!(next, owner);
+    world.sees(owner, "t2", Finding::Passed);
+    (0..3)
+        .filter(|at| *at != owner)
+        .for_each(|at| world.kill(at));
+    world.run(40);
+    let from = Time(world.now.0 - 5_000 * MS);
+    assert!(world.probes_of("t2", from, world.now) >= 4);
+    assert_eq!(world.state(owner, "t2"), (State::Up, 1));
+}
