@@ -93,6 +93,15 @@ impl Membership {
         self.alarms.set(due, Alarm::Join);
     }
 
+    /// Somebody asks here for the node that stood at this address before. Whoever is still looking
+    /// for others and does not know the asker joins through it: the lists may all be out of date.
+    pub(crate) fn asked_for_another(&mut self, now: Time, from: SocketAddr, sender: NodeId) {
+        let is_stranger = self.table.get(sender).is_none();
+        if is_stranger && self.phase.is_running() && !self.seeds.silent.is_empty() {
+            self.send_table(now, from, u64::MAX, true, &|_| true);
+        }
+    }
+
     /// A peer's hashes: it gets all that we know in the parts that differ.
     pub(crate) fn compared(&mut self, now: Time, from: SocketAddr, theirs: &[u32; BUCKETS]) {
         let ours = self.table.buckets();

@@ -224,6 +224,7 @@ impl Membership {
     ) {
         let me = self.config.me.id;
         if to != me {
+            self.asked_for_another(now, from, sender);
             return;
         }
         // What the asker believes of us, it must hear corrected in this very answer.

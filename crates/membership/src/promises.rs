@@ -235,6 +235,36 @@ fn the_living_are_not_forgotten_on_request() {
     assert_eq!(world.node(1).counters().wishes_refused, 1);
 }
 
+/// A node with an empty disk, where a dead one stood; its list names `named`.
+fn newcomer_at_the_place_of_the_dead(seed: u64, named: Vec<std::net::SocketAddr>) -> World {
+    let mut world = World::of(6, seed);
+    world.crash(3);
+    world.run(seconds(15));
+    let mut late = member(50);
+    (late.name, late.address) = (member(3).name, address(3));
+    late.incarnation = Incarnation(90_000);
+    world.start(Config::lan(late, seed));
+    world.input(3, Input::Join(named));
+    world.run(seconds(5));
+    world
+}
+
+/// Broken once: whoever was asked for its forerunner did not look who asked.
+#[test]
+fn whoever_stands_where_a_dead_member_stood_finds_the_others_though_its_list_is_out_of_date() {
+    for seed in 0..20 {
+        let world = newcomer_at_the_place_of_the_dead(seed, vec![address(70), address(71)]);
+        assert!(world.agrees(), "seed {seed}");
+        assert_eq!(world.nodes[&address(3)].living(), 6, "seed {seed}");
+    }
+}
+
+#[test]
+fn whoever_looks_for_nobody_is_not_drawn_into_the_cluster_of_its_forerunner() {
+    let world = newcomer_at_the_place_of_the_dead(1, vec![]);
+    assert_eq!(world.nodes[&address(3)].living(), 1);
+}
+
 fn refused(world: &World) -> Vec<NodeId> {
     let seen = world.seen.iter();
     seen.filter(|seen| matches!(seen.2, Output::Refused { .. }))
