@@ -244,6 +244,11 @@ impl Cluster {
 
     fn too_new(&mut self, from: SocketAddr, version: u8) {
         self.dropped.too_new += 1;
+        // It takes this node for its forerunner at this address, and speaks as to that one until it
+        // hears otherwise.
+        if self.has_company && self.membership.living() == 1 {
+            self.find_at(from);
+        }
         if self.tongues.refuse(self.now, from) {
             let ours = self.tongues.newest();
             let notice = Notice::TooNew {

@@ -54,16 +54,21 @@ impl Cluster {
         let mine = self.membership.me().address;
         addresses.retain(|address| *address != mine);
         self.has_company |= !addresses.is_empty();
-        for address in &addresses {
-            if self.join.len() < JOIN_MAX && !self.join.contains(address) {
-                self.join.push(*address);
-                self.is_count_old = true;
-            }
+        for &address in &addresses {
+            self.find_at(address);
         }
         self.membership
             .handle(now, membership::Input::Join(addresses));
         self.now = now;
         self.drain();
+    }
+
+    /// Another may be found here, when this node is alone and looks for others.
+    pub(super) fn find_at(&mut self, address: SocketAddr) {
+        if self.join.len() < JOIN_MAX && !self.join.contains(&address) {
+            self.join.push(address);
+            self.is_count_old = true;
+        }
     }
 
     /// Gives all targets away; others take them while this node goes on.

@@ -40,8 +40,11 @@ impl Cluster {
             Some(Mutation::MarkBeforeShown) => store.has_all_up_to(version),
             _ => store.claims_all_up_to(version),
         };
+        // Whoever has caught up with nobody yet may lack what an owner has heard from others.
+        let (me, has_met) = (self.me, store.has_met());
         let epoch_of = |owner, interval, sum| match mutation {
             Some(Mutation::MarkOfOthers) => Some(u32::MAX),
+            _ if owner != me && !has_met => None,
             _ => shares.epoch(&membership.member(owner)?.name, interval, sum),
         };
         if self.marks.settle(look, is_seen, epoch_of) {

@@ -1,13 +1,15 @@
 //! A few nodes over a small network in memory: who owns what, who asks whom, what survives.
 //!
 //! `together/asked.rs` has what owners are asked, `together/missed.rs` what is caught up with,
-//! `together/forgotten.rs` what becomes of the writes of who is forgotten. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
+//! `together/forgotten.rs` what becomes of the writes of who is forgotten, `together/moved.rs` how
+//! nodes find each other that are not where they were. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod asked;
 mod blind;
 mod forgotten;
 mod mass;
 mod missed;
+mod moved;
 mod once;
 mod opinions;
 mod revisions;
@@ -39,6 +41,7 @@ enum Event {
 
 struct Host {
     node: Option<Node>,
+    address: SocketAddr,
     disk: BTreeMap<Key, Vec<u8>>,
     names: BTreeMap<Slot, Arc<str>>,
     events: Vec<String>,
@@ -110,9 +113,10 @@ impl World {
             spoken: Vec::new(),
             file,
         };
-        for _ in 0..hosts {
+        for at in 0..hosts {
             world.hosts.push(Host {
                 node: None,
+                address: address(at),
                 disk: BTreeMap::new(),
                 names: BTreeMap::new(),
                 events: Vec::new(),
@@ -143,12 +147,16 @@ impl World {
         let others = (0..self.hosts.len()).filter(|other| *other != at);
         let cluster = ClusterConfig {
             name: format!("n{at}").into(),
-            address: address(at),
+            address: self.hosts[at].address,
             zone: "".into(),
             weight: 1,
             join: others.map(address).collect(),
             seed,
-            fresh_id: NodeId(at as u64 + 1),
+            // Another where the host has moved to.
+            fresh_id: match self.hosts[at].address == address(at) {
+                true => NodeId(at as u64 + 1),
+                false => NodeId(at as u64 + 101),
+            },
             wire: self.hosts[at].wire,
             wall_ms: 1_700_000_000_000 + self.now.0 / MS,
         };
@@ -237,11 +245,14 @@ impl World {
                 host.told.push((self.now, request, told));
             }
             Output::Send(to, way, bytes) => {
-                let to = (0..self.hosts.len()).find(|i| address(*i) == to);
-                let to = to.expect("only hosts are written to");
+                // Where somebody was once nobody hears it.
+                let Some(to) = self.hosts.iter().position(|host| host.address == to) else {
+                    return;
+                };
                 self.spoken.push((at, to, bytes[0]));
                 if !self.cut.contains(&(at, to)) {
-                    self.push(MS, to, Event::Bytes(address(at), way, bytes));
+                    let from = self.hosts[at].address;
+                    self.push(MS, to, Event::Bytes(from, way, bytes));
                 }
             }
             Output::Notice(notice) => host.notices.push(*notice),
