@@ -13,7 +13,7 @@ mod shrink;
 mod world;
 
 pub use disk::{Disk, Write};
-pub use faults::{DiskAfter, Fault, Mix, Plan};
+pub use faults::{DiskAfter, Fault, Mix, Place, Plan};
 pub use network::{Arrival, Bytes, Link, Network};
 pub use shrink::cut_down;
 pub use world::{Boot, EPOCH_MS, Effect, Happened, Node, Step, World};
@@ -31,7 +31,7 @@ impl Host {
         self.0 as usize
     }
 
-    /// Where its cluster port is after it has moved `moves` times.
+    /// Where its cluster port is after it has moved to fresh addresses `moves` times.
     #[must_use]
     pub fn address(self, moves: u8) -> SocketAddr {
         let [_, a, b, c] = self.0.to_be_bytes();

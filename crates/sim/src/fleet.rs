@@ -10,6 +10,7 @@ mod calm;
 mod course;
 mod judge;
 mod ledger;
+mod moves;
 mod node;
 mod promises;
 pub mod provoked;

@@ -92,6 +92,11 @@ fn every_promise_holds_while_nodes_drain_and_leave() {
 }
 
 #[test]
+fn every_promise_holds_while_nodes_come_back_at_other_addresses() {
+    promises_hold(Kind::Moves);
+}
+
+#[test]
 fn every_promise_holds_where_one_was_broken_once() {
     for (kind, seed) in BROKEN_ONCE {
         promises_hold_on(kind, seed);

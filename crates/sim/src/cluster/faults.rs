@@ -21,6 +21,15 @@ pub enum DiskAfter {
     CopyOf(Host),
 }
 
+/// Where a host is after it has moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Where nobody was before.
+    Fresh,
+    /// Where this one is, which is then where the other was; a fresh place if its process runs.
+    Of(Host),
+}
+
 /// One thing that goes wrong. Those with a span end by themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -42,8 +51,10 @@ pub enum Fault {
     SlowDisk(Host, Duration, Duration),
     /// A copy of the disk is kept, for a later [`DiskAfter::RolledBack`].
     BackUp(Host),
-    /// The host gets another address.
+    /// The host gets another address while its process goes on.
     Move(Host),
+    /// The host has another address when its process is started the next time.
+    Resettle(Host, Place),
     /// All links are good again, all cuts are gone, and all connections with what was on its way.
     Heal,
 }

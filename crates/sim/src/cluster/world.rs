@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use base::{Duration, Rng, Time, Way, hash64};
 
-use super::{Disk, DiskAfter, Fault, Host, Network, Plan, Write};
+use super::{Disk, DiskAfter, Fault, Host, Network, Place, Plan, Write};
 
 /// A pure core as the world drives it.
 pub trait Node {
@@ -149,7 +149,12 @@ struct Machine<N> {
     drift: i64,
     /// What its wall clock is ahead by, in milliseconds.
     skew_ms: u64,
+    /// Where others reach it.
+    address: SocketAddr,
+    /// How often it has moved to a fresh address.
     moves: u8,
+    /// Where it will be from its next start on.
+    moves_to: Option<Place>,
     disk: Disk,
     /// The world's time at which it will be woken; stale wakes are ignored.
     wake: Option<Time>,
@@ -210,7 +215,9 @@ impl<N: Node> World<N> {
                 booted: Time::ZERO,
                 drift: i64::try_from(world.rng.below(400)).expect("small") - 200,
                 skew_ms: world.rng.below(60_000),
+                address: host.address(0),
                 moves: 0,
+                moves_to: None,
                 disk: Disk::default(),
                 wake: None,
                 paused_until: Time::ZERO,
@@ -270,7 +277,7 @@ impl<N: Node> World<N> {
     /// Where a host is now.
     #[must_use]
     pub fn address(&self, host: Host) -> SocketAddr {
-        host.address(self.machines[host.index()].moves)
+        self.machines[host.index()].address
     }
 
     /// Who has an address now.
@@ -509,11 +516,14 @@ impl<N: Node> World<N> {
     fn boot(&mut self, host: Host) -> Option<Step<N>> {
         let seed = hash64(&self.rng.word().to_le_bytes());
         let now = self.now;
-        let address = self.address(host);
-        let machine = self.machines.get_mut(host.index())?;
-        if machine.node.is_some() {
+        if self.machines.get(host.index())?.node.is_some() {
             return None;
         }
+        if let Some(place) = self.machines[host.index()].moves_to.take() {
+            self.resettle(host, place);
+        }
+        let address = self.address(host);
+        let machine = &mut self.machines[host.index()];
         machine.booted = now;
         machine.life += 1;
         machine.wake = None;
@@ -576,6 +586,9 @@ impl<N: Node> World<N> {
             }
             Fault::BackUp(kept) => self.machines[kept.index()].disk.back_up(),
             Fault::Move(moved) => return self.relocate(moved),
+            Fault::Resettle(moved, place) => {
+                self.machines[moved.index()].moves_to = Some(place);
+            }
             Fault::Heal => {
                 self.network.heal();
                 // What was written to connections over the old links is lost with them.
@@ -621,12 +634,32 @@ impl<N: Node> World<N> {
         }
     }
 
-    fn relocate(&mut self, host: Host) -> Step<N> {
+    /// Two hosts change addresses, or the one gets a fresh one.
+    fn resettle(&mut self, host: Host, place: Place) {
+        match place {
+            Place::Of(other) if other != host && self.machines[other.index()].node.is_none() => {
+                let (mine, theirs) = (self.address(host), self.address(other));
+                for (host, address) in [(host, theirs), (other, mine)] {
+                    self.machines[host.index()].address = address;
+                    self.book.insert(address, host);
+                }
+            }
+            Place::Of(_) | Place::Fresh => drop(self.refresh(host)),
+        }
+    }
+
+    /// Gives a host an address where nobody was before.
+    fn refresh(&mut self, host: Host) -> SocketAddr {
         self.book.remove(&self.address(host));
         let machine = &mut self.machines[host.index()];
         machine.moves += 1;
-        let address = host.address(machine.moves);
-        self.book.insert(address, host);
+        machine.address = host.address(machine.moves);
+        self.book.insert(machine.address, host);
+        machine.address
+    }
+
+    fn relocate(&mut self, host: Host) -> Step<N> {
+        let address = self.refresh(host);
         let given = self.give(host, Happened::Moved, |node, now| {
             node.moved(now, address);
         });

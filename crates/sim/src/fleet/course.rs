@@ -33,11 +33,13 @@ pub enum Kind {
     Reads,
     /// An operator has nodes give their targets away, or leave and come back, while others crash.
     Leaves,
+    /// Nodes stop and come back at other addresses, which nobody's list names.
+    Moves,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Still,
         Self::Crashes,
         Self::Cuts,
@@ -46,6 +48,7 @@ impl Kind {
         Self::All,
         Self::Reads,
         Self::Leaves,
+        Self::Moves,
     ];
 }
 
@@ -102,6 +105,9 @@ impl Course {
         if kind == Kind::Leaves {
             course.draw_leaves(&mut rng);
         }
+        if kind == Kind::Moves {
+            course.draw_moves(&mut rng);
+        }
         course
     }
 
@@ -132,9 +138,12 @@ impl Course {
             self.servers.moods.insert(name, server);
         }
         let blocks = match self.kind {
-            Kind::Crashes | Kind::Weather | Kind::Writes | Kind::Reads | Kind::Leaves => {
-                rng.below(3)
-            }
+            Kind::Crashes
+            | Kind::Weather
+            | Kind::Writes
+            | Kind::Reads
+            | Kind::Leaves
+            | Kind::Moves => rng.below(3),
             Kind::Still | Kind::Cuts | Kind::All => rng.below(8),
         };
         for _ in 0..blocks {
@@ -154,7 +163,7 @@ impl Course {
 
     fn draw_faults(&mut self, rng: &mut Rng) {
         let count = match self.kind {
-            Kind::Still => 0,
+            Kind::Still | Kind::Moves => 0,
             Kind::Leaves => rng.below(5),
             Kind::All | Kind::Reads => 2 + rng.below(16),
             Kind::Crashes | Kind::Cuts | Kind::Weather | Kind::Writes => 1 + rng.below(10),
@@ -205,7 +214,10 @@ impl Course {
             }
             (Kind::Weather, 0..7) => Fault::Weather(bad_link(rng)),
             (Kind::Weather, _) => Fault::Rough(host, self.any(rng), bad_link(rng)),
-            (Kind::Still | Kind::Writes | Kind::All | Kind::Reads | Kind::Leaves, _) => return,
+            (
+                Kind::Still | Kind::Writes | Kind::All | Kind::Reads | Kind::Leaves | Kind::Moves,
+                _,
+            ) => return,
         };
         self.plan.faults.push((at, fault));
     }
@@ -285,12 +297,12 @@ impl Course {
         file
     }
 
-    fn any(&self, rng: &mut Rng) -> Host {
+    pub(super) fn any(&self, rng: &mut Rng) -> Host {
         Host(small(rng.below(u64::from(self.plan.hosts))))
     }
 
     /// At least one host, and not all.
-    fn some(&self, rng: &mut Rng) -> Vec<Host> {
+    pub(super) fn some(&self, rng: &mut Rng) -> Vec<Host> {
         let hosts = (0..self.plan.hosts).map(Host);
         let chosen: Vec<Host> = hosts.filter(|_| rng.chance(40)).collect();
         if chosen.is_empty() || chosen.len() == self.plan.hosts as usize {
@@ -361,7 +373,7 @@ fn server(rng: &mut Rng, definition: &Definition, latest: Time) -> Server {
     }
 }
 
-fn span(rng: &mut Rng, from: Time, until: Time) -> (Time, Time) {
+pub(super) fn span(rng: &mut Rng, from: Time, until: Time) -> (Time, Time) {
     let whole = until.0 - from.0;
     let begins = from.0 + rng.below(whole * 9 / 10);
     let most = (until.0 - begins).min(25_000_000);
@@ -371,7 +383,7 @@ fn span(rng: &mut Rng, from: Time, until: Time) -> (Time, Time) {
     )
 }
 
-fn bad_link(rng: &mut Rng) -> Link {
+pub(super) fn bad_link(rng: &mut Rng) -> Link {
     let mut link = Link::lan();
     link.delay.1 = Duration::from_millis(2 + rng.below(100));
     if rng.chance(60) {
@@ -390,7 +402,7 @@ fn bad_link(rng: &mut Rng) -> Link {
     link
 }
 
-fn small(n: u64) -> u32 {
+pub(super) fn small(n: u64) -> u32 {
     u32::try_from(n).expect("small")
 }
 

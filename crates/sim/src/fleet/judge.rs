@@ -125,6 +125,19 @@ impl Judge<'_> {
         }
     }
 
+    /// A host's node takes a target as this.
+    pub(super) fn defined(
+        &mut self,
+        now: Time,
+        host: Host,
+        definition: &Arc<Definition>,
+        view: &View,
+    ) {
+        let row = view.get(&definition.name);
+        let is_young = row.is_none_or(|row| row.transition() == 0);
+        self.ledger.defined(now, host, definition, is_young);
+    }
+
     /// A check was started.
     pub(super) fn started(
         &mut self,
@@ -296,12 +309,12 @@ impl Judge<'_> {
         if is_alone {
             Ok(())
         } else {
-            self.alarm(&written, row)
+            self.alarm(&written, row, view)
         }
     }
 
     /// Somebody has written down.
-    fn alarm(&self, written: &Written, row: &Row) -> Result<(), Breach> {
+    fn alarm(&self, written: &Written, row: &Row, view: &View) -> Result<(), Breach> {
         let definition = &row.definition();
         let name = &definition.name;
         let patience = definition.timeout + Duration::from_secs(2);
@@ -339,7 +352,7 @@ impl Judge<'_> {
             return Err((Promise::NoFalseAlarm, how));
         }
         if definition.confirm > 0 {
-            return self.has_heard_a_majority(written, name, from);
+            return self.has_heard_a_majority(written, name, from, view);
         }
         Ok(())
     }
@@ -349,6 +362,7 @@ impl Judge<'_> {
         written: &Written,
         name: &str,
         from: Time,
+        view: &View,
     ) -> Result<(), Breach> {
         let at = written.at + ROUNDED;
         if self.trouble.is_rough(from, at) {
@@ -360,7 +374,7 @@ impl Judge<'_> {
             *other != written.by && lived && self.trouble.is_open(*other, written.by, from, at)
         };
         let heard = self.hosts().filter(is_heard).count() + 1;
-        let members = self.members(written.at);
+        let members = self.members(written.at) - self.unknown_returns(written.at, view);
         if heard * 2 <= members {
             let how = format!(
                 "{name} was written down by {}, who can have heard {heard} of {members}",
@@ -369,6 +383,17 @@ impl Judge<'_> {
             return Err((Promise::NoFalseAlarm, how));
         }
         Ok(())
+    }
+
+    /// Members that have said farewell and are back where a node can't have heard of it: for that
+    /// node they have left.
+    fn unknown_returns(&self, now: Time, view: &View) -> usize {
+        let left = |name: &str| {
+            let mut seats = view.fleet().into_iter().flat_map(|f| f.members.iter());
+            seats.any(|seat| *seat.name == *name && seat.state == "left")
+        };
+        let back = self.ledger.returned(now);
+        back.filter(|host| left(&self.name(*host))).count()
     }
 
     /// Looks at all nodes: outages, gaps.

@@ -118,8 +118,15 @@ impl Ledger {
     /// How many of these hosts count as members: not those that have left, nor those that have
     /// come back just now.
     pub(super) fn members(&self, hosts: u32, now: Time) -> usize {
-        let is_out = |back: &&Option<Time>| back.is_none_or(|back| now < back + REJOINS);
-        hosts as usize - self.left.values().filter(is_out).count()
+        hosts as usize - (self.left.len() - self.returned(now).count())
+    }
+
+    /// Who has left and been back for so long that it counts again.
+    pub(super) fn returned(&self, now: Time) -> impl Iterator<Item = Host> {
+        let is_back = move |back: Option<Time>| back.is_some_and(|back| back + REJOINS <= now);
+        let left = self.left.iter();
+        left.filter(move |(_, back)| is_back(**back))
+            .map(|(host, _)| *host)
     }
 
     /// Since when somebody has been running all the time.
@@ -151,13 +158,20 @@ impl Ledger {
         watched.definition = Arc::clone(definition);
     }
 
-    /// A host's node takes a target as this; whether that is news to it.
-    pub(super) fn defined(&mut self, now: Time, host: Host, definition: &Arc<Definition>) {
+    /// A host's node takes a target as this; `is_young`: it has heard of no status of it.
+    pub(super) fn defined(
+        &mut self,
+        now: Time,
+        host: Host,
+        definition: &Arc<Definition>,
+        is_young: bool,
+    ) {
         let known = self.targets.get(&definition.name);
-        let is_new = known.is_none_or(|known| {
-            !is_same_check(&known.definition, definition)
-                || known.since + Duration::from_secs(4) > now
-        });
+        let is_new = is_young
+            || known.is_none_or(|known| {
+                !is_same_check(&known.definition, definition)
+                    || known.since + Duration::from_secs(4) > now
+            });
         let place = (host, Arc::clone(&definition.name));
         // A host that stood still learns late that a target is asked otherwise.
         let last = self.taken.insert(place.clone(), Arc::clone(definition));

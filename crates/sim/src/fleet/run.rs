@@ -387,7 +387,8 @@ impl<'a> Runner<'a> {
                 self.judge.started(now, host, &definition, view.get(name))
             }
             Word::Defined(definition) => {
-                self.judge.ledger.defined(now, host, &definition);
+                let view = self.world.node(host).expect("it spoke").node().view();
+                self.judge.defined(now, host, &definition, view);
                 Ok(())
             }
             Word::Event(event) => {

@@ -77,7 +77,7 @@ impl Trouble {
                     trouble.moments.push(at + *span);
                     continue;
                 }
-                Fault::BackUp(_) | Fault::Move(_) | Fault::Heal => continue,
+                Fault::BackUp(_) | Fault::Move(_) | Fault::Resettle(..) | Fault::Heal => continue,
             };
             let ends = (at + span).min(heal(at));
             trouble.moments.push(ends);

@@ -212,7 +212,10 @@ impl<'a> Stage<'a> {
                     self.started(now, host, &definition);
                 }
             }
-            Word::Defined(definition) => self.judge.ledger.defined(now, host, &definition),
+            Word::Defined(definition) => {
+                let view = self.world.node(host).expect("it spoke").node().view();
+                self.judge.defined(now, host, &definition, view);
+            }
             Word::Event(event) => self.changed(now, host, &event),
             Word::View => self.viewed(now, host),
             Word::Answer(..) | Word::Notice(_) | Word::Left => {}
