@@ -115,6 +115,8 @@ pub(crate) struct Cluster {
     pub(crate) accusations: VecDeque<Accusation>,
     /// A rule that is broken on purpose.
     pub(crate) mutation: Option<Mutation>,
+    /// Where each was first, if that rule is [`Mutation::FormerAddress`].
+    former: BTreeMap<Arc<str>, SocketAddr>,
 }
 
 impl Cluster {
@@ -171,6 +173,7 @@ impl Cluster {
             dropped: Dropped::default(),
             accusations: VecDeque::new(),
             mutation: None,
+            former: BTreeMap::new(),
         })
     }
 
@@ -341,20 +344,25 @@ impl Cluster {
 
     /// Sends a section to a node, if it is known where it is.
     pub(crate) fn say(&mut self, to: NodeId, section: &Section) {
-        if let Some(member) = self.membership.member(to) {
-            let address = member.address;
+        if let Some(address) = self.address_of(to) {
             self.put(address, Way::Datagram, section);
         }
     }
 
     /// The same for what may be too long for a datagram: it goes over a stream then.
     pub(crate) fn say_at_length(&mut self, to: NodeId, section: &Section) {
-        if let Some(member) = self.membership.member(to) {
-            let address = member.address;
+        if let Some(address) = self.address_of(to) {
             let is_long = section.encode().len() > ROOM;
             let way = if is_long { Way::Stream } else { Way::Datagram };
             self.put(address, way, section);
         }
+    }
+
+    /// Where a node is, if that is known.
+    fn address_of(&self, id: NodeId) -> Option<SocketAddr> {
+        let member = self.membership.member(id)?;
+        let former = self.former.get(&member.name);
+        Some(former.copied().unwrap_or(member.address))
     }
 
     fn put(&mut self, to: SocketAddr, way: Way, section: &Section) {
@@ -518,8 +526,7 @@ impl Cluster {
     fn store_says(&mut self, output: store::Output) {
         match output {
             store::Output::Send(to, way, bytes) => {
-                if let Some(member) = self.membership.member(to) {
-                    let address = member.address;
+                if let Some(address) = self.address_of(to) {
                     self.put(address, way, &Section::Store(bytes));
                 }
             }

@@ -103,6 +103,8 @@ pub enum Mutation {
     MarkBeforeShown,
     /// A new owner's mark holds of a target at once, whatever others have written of it.
     MarkHoldsAtOnce,
+    /// Whoever has moved is spoken to where it was first.
+    FormerAddress,
 }
 
 impl Default for Config {

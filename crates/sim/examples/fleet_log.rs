@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use health::Mutation;
 use sim::fleet::{Course, Kind, tell};
 
-const MUTATIONS: [Mutation; 18] = [
+const MUTATIONS: [Mutation; 19] = [
     Mutation::NoCollapse,
     Mutation::VotesIgnored,
     Mutation::SilenceAgrees,
@@ -36,6 +36,7 @@ const MUTATIONS: [Mutation; 18] = [
     Mutation::MarkSkipsGaps,
     Mutation::MarkBeforeShown,
     Mutation::MarkHoldsAtOnce,
+    Mutation::FormerAddress,
 ];
 
 fn main() -> ExitCode {

@@ -1,6 +1,8 @@
 //! Every promise bites: a node that breaks one rule on purpose is caught, by the promise named.
 
+use base::{Duration, Time};
 use health::Mutation;
+use sim::cluster::{Fault, Link};
 use sim::fleet::{Course, Kind, Promise, Wrong, first_wrong, provoked, run, tell};
 
 /// How many seeds a mutant may survive.
@@ -113,6 +115,47 @@ fn a_takeover_in_a_beat_of_its_own_is_a_burst() {
         Promise::NoBurst,
         &["checks"],
     );
+}
+
+/// Nothing but servers and links go wrong, and no link is good from the first trouble to the last.
+fn on_bad_links(seed: u64) -> Course {
+    let mut course = Course::draw(Kind::Still, seed);
+    let bad = Link {
+        delay: (Duration::from_millis(1), Duration::from_millis(80)),
+        late: 100,
+        late_by: Duration::from_millis(700),
+        ..Link::lossy(100)
+    };
+    let begins = Time(5_000_000);
+    course.plan.faults.insert(0, (begins, Fault::Weather(bad)));
+    course
+}
+
+#[test]
+fn a_mark_over_a_pending_verdict_is_a_dishonest_age_on_bad_links_too() {
+    is_caught_on(
+        Mutation::MarkIgnoresPending,
+        on_bad_links,
+        Promise::HonestAge,
+        &["promises"],
+    );
+}
+
+#[test]
+fn whoever_is_spoken_to_where_it_was_before_misses_an_outage() {
+    is_caught(
+        Mutation::FormerAddress,
+        Kind::Moves,
+        Promise::NoMissedOutage,
+        &["notice"],
+    );
+    // Where nobody moves it does what the others do.
+    for seed in 0..5 {
+        let mut course = Course::draw(Kind::Crashes, seed);
+        let sound = run(&course, 1);
+        course.mutation = Some(Mutation::FormerAddress);
+        assert_eq!(run(&course, 1), sound, "seed {seed}");
+    }
 }
 
 #[test]

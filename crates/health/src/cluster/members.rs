@@ -11,6 +11,7 @@ use membership::{Standing, State};
 
 use super::{Cluster, DIRECT_MAX, Effect, Notice, Section, state_name};
 use crate::fleet::Accusation;
+use crate::node::Mutation;
 
 /// A node that should join others goes on alone after this, if nobody answers.
 const ALONE_AFTER: Duration = Duration::from_secs(5);
@@ -201,6 +202,10 @@ impl Cluster {
             State::Alive => self.marks.trust(self.now, member.id),
             _ if member.id == self.me => {}
             State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
+        }
+        if self.mutation == Some(Mutation::FormerAddress) {
+            let former = self.former.entry(Arc::clone(&member.name));
+            former.or_insert(member.address);
         }
         let change = self.peers.changed(self.now, member);
         // What is still said of an earlier life at the same place may be of another release.

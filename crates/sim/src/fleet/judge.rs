@@ -105,13 +105,19 @@ impl Judge<'_> {
         self.ledger.members(self.course.plan.hosts, now)
     }
 
-    /// What the answers of two nodes may be apart, or a check's time be told wrong by.
-    fn slack(&self, from: Time, now: Time) -> Option<Duration> {
+    /// By how much what a host says of a check's time may be wrong: what nobody counts is how long
+    /// the owner's mark was on its way. It came in one datagram, after that check.
+    fn slack(
+        &self,
+        world: &World<Process>,
+        (host, owner): (Host, Option<Host>),
+        from: Time,
+    ) -> Duration {
         let early = Time(from.0.saturating_sub(5_000_000));
-        if self.trouble.is_rough(early, now) {
-            return None;
-        }
-        Some(Duration::from_millis(60) + self.trouble.stalled(early, now))
+        let on_its_way = owner.map(|owner| world.slowest(owner, host, from));
+        Duration::from_millis(60)
+            + self.trouble.stalled(early, world.now())
+            + on_its_way.unwrap_or_default()
     }
 
     pub(super) fn detection(&self, now: Time) -> Duration {
@@ -636,9 +642,11 @@ impl Judge<'_> {
         };
         let checked = freshness.checked.expect("what is fresh was checked");
         let checked = world.world_time(host, checked);
-        let Some(slack) = self.slack(checked, world.now()) else {
-            return Ok(());
-        };
+        let owner = view
+            .owners(row.slot)
+            .next()
+            .and_then(|name| self.host_of(name));
+        let slack = self.slack(world, (host, owner), checked);
         let claimed = Time(checked.0.saturating_sub(micros(slack)));
         let name = row.name();
         let passed = self.ledger.passed.get(name);
@@ -646,10 +654,6 @@ impl Judge<'_> {
             let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
             return Err((Promise::HonestAge, how));
         }
-        let owner = view
-            .owners(row.slot)
-            .next()
-            .and_then(|name| self.host_of(name));
         let written = self.ledger.written.get(name);
         // A target that was deleted and made anew counts from the beginning again.
         let anew = self.world_time_of(row.status().since);
