@@ -107,6 +107,9 @@ impl Course {
         }
         if kind == Kind::Moves {
             course.draw_moves(&mut rng);
+            if rng.chance(40) {
+                course.draw_calls(&mut rng);
+            }
         }
         course
     }
