@@ -58,6 +58,7 @@ use members::SEEK_EVERY;
 use packet::pack;
 use packet::{PacketError, ROOM, unpack};
 use peers::{Other, Peers};
+use promises::Lapse;
 use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
@@ -100,6 +101,7 @@ pub(crate) struct Cluster {
     is_leaving: bool,
     /// Who counts has changed since it was counted.
     is_count_old: bool,
+    lapse: Option<Lapse>,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
     /// Who was told something since the last beat.
     told: BTreeSet<SocketAddr>,
@@ -162,6 +164,7 @@ impl Cluster {
             seek_at: Time::ZERO,
             is_leaving: false,
             is_count_old: false,
+            lapse: None,
             outbox: BTreeMap::new(),
             told: BTreeSet::new(),
             effects: VecDeque::new(),
@@ -230,12 +233,7 @@ impl Cluster {
             // Another node than the one that was known there, perhaps of another release.
             self.tongues.forget(from);
         }
-        self.quorum.hear(sender, now);
-        let silent = self.peers.hear(now, sender);
-        if silent > SILENCE && self.membership.living() <= DIRECT_MAX + 1 {
-            self.marks.doubt(sender);
-            self.marks.trust(now, sender);
-        }
+        self.hear(sender);
         for section in sections {
             self.section(sender, from, way, section);
         }

@@ -296,11 +296,7 @@ impl Node {
     /// Others see it answer: it stays as it is, and that is shown.
     fn outvoted(&mut self, slot: Slot, votes: Votes) {
         let hot = &mut self.hot[slot.index()];
-        // Its last check here has failed all the same: it is not one that answered.
-        hot.counters = Counters {
-            failures: 1.min(hot.rule.fall - 1),
-            ..Counters::new(hot.counters.state)
-        };
+        hot.counters = Counters::new(hot.counters.state);
         let joined = self.joined.as_mut().expect("it had a case");
         let times = joined.outvoted.entry(slot).or_default();
         *times += 1;
