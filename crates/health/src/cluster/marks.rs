@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use base::{Duration, NodeId, Time, Version};
+use base::{Duration, NodeId, Origin, Time, Version};
 
 use super::packet::Mark;
 use crate::fleet::SPREAD;
@@ -235,6 +235,13 @@ impl Marks {
         self.held.iter()
     }
 
+    /// Whether an owner writes under this origin now, as its marks say.
+    pub(crate) fn writes_as(&self, owner: NodeId, origin: Origin) -> bool {
+        let marks = self.newest.range((owner, Duration::ZERO)..);
+        let mut marks = marks.take_while(|((of, _), _)| *of == owner);
+        marks.any(|(_, mark)| mark.version.origin == origin)
+    }
+
     /// What is to be passed on now, at most so many, each so often in all.
     pub(crate) fn news(&mut self, now: Time, times: u8, most: usize) -> Vec<Mark> {
         let mut news = Vec::new();
@@ -276,7 +283,6 @@ const SECOND: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Origin;
 
     const OWNER: NodeId = NodeId(7);
 
@@ -301,6 +307,22 @@ mod tests {
     /// Sums below 10 are what this node believes, each since the epoch of its own number.
     fn believed(_: NodeId, _: Duration, sum: u64) -> Option<u32> {
         u32::try_from(sum).ok().filter(|sum| *sum < 10)
+    }
+
+    #[test]
+    fn an_owner_writes_as_its_newest_mark_of_any_interval_says() {
+        let mut marks = Marks::default();
+        assert!(!marks.writes_as(OWNER, Origin(1)));
+        marks.hear(Time(5_000_000), mark(1_000, 1, 9));
+        let mut other = mark(1_000, 1, 9);
+        (other.interval, other.version.origin) = (SECOND * 2, Origin(2));
+        marks.hear(Time(5_000_000), other);
+        assert!(marks.writes_as(OWNER, Origin(1)) && marks.writes_as(OWNER, Origin(2)));
+        assert!(!marks.writes_as(NodeId(8), Origin(1)));
+        let mut later = mark(1_000, 1, 1);
+        later.version.origin = Origin(2);
+        marks.hear(Time(7_000_000), later);
+        assert!(!marks.writes_as(OWNER, Origin(1)), "that life is over");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Source: `docs/freshness.md`. Does not know what a promise is made from (`rounds.rs`) or who
 //! reads it.
 
-use base::{Duration, NodeId, Rng, Time, Version};
+use base::{Duration, NodeId, Origin, Rng, Time, Version};
 
 use super::marks::Look;
 use super::{Cluster, DIRECT_MAX, Effect, Mark, SILENCE, Section, packet};
@@ -143,6 +143,16 @@ impl Cluster {
             self.marks.offer(now, mark, spacing);
         }
         self.settle_marks(Look::All);
+    }
+
+    /// Whether the node of this name writes under this origin in its present life, as far as it
+    /// has said.
+    pub(crate) fn writes_as(&self, name: &str, origin: Origin) -> bool {
+        if *name == *self.name {
+            return self.store.origin() == Some(origin);
+        }
+        let id = self.peers.living(name);
+        id.is_some_and(|id| self.marks.writes_as(id, origin))
     }
 
     /// When most of the others were last heard. In a large fleet nobody hears so many within

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Version, Wall, hash64};
+use base::{Duration, NodeId, Origin, Slot, Version, Wall, hash64};
 
 use super::ownership::Unable;
 use super::{Mutation, Node, Role};
@@ -410,7 +410,7 @@ impl Node {
         let row = self.row(slot).clone();
         let shown = row.entry();
         if shown.status != entry.status {
-            self.is_it_foreign(slot, &entry.by);
+            self.is_it_foreign(slot, &entry.by, version.origin);
         }
         if shown.status != entry.status || shown.votes != entry.votes {
             self.show_status(&row, &entry, bytes);
@@ -428,15 +428,18 @@ impl Node {
         }
     }
 
-    /// A status that somebody else than the target's owner wrote: what the owner promises may be
-    /// of another one, until it knows this one; and an owner that learns it has to check again.
-    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>) {
+    /// A status that somebody else than the target's owner wrote, or its owner in a former life
+    /// that it may have forgotten: what the owner promises may be of another one, until it knows
+    /// this one; and an owner that learns it has to check again.
+    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin) {
         let now = self.now;
         let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
+        let is_this_life = joined.cluster.writes_as(by, origin);
         let by = joined.place(by);
         let mut owned = self.staging.owned(slot);
-        if owned.three[0] == by || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
+        let is_owners = owned.three[0] == by && is_this_life;
+        if is_owners || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
         owned.anew(now);
