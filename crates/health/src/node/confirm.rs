@@ -409,14 +409,15 @@ impl Node {
         let is_behind = joined.ahead.contains_key(&slot);
         let row = self.row(slot).clone();
         let shown = row.entry();
-        if shown.status != entry.status {
-            self.is_it_foreign(slot, &entry.by, version.origin);
-        }
         if shown.status != entry.status || shown.votes != entry.votes {
             self.show_status(&row, &entry, bytes);
         } else if !row.keeps_entry(&bytes.0) {
             // Written anew, as when a node's writes are taken over.
             self.place(row.with_entry(bytes, entry.status.state));
+        }
+        let epoch = self.recount(slot);
+        if shown.status != entry.status {
+            self.is_it_foreign(slot, &entry.by, version.origin, epoch);
         }
         let hot = &mut self.hot[slot.index()];
         if !is_behind && hot.counters.state != entry.status.state {
@@ -431,7 +432,7 @@ impl Node {
     /// A status that somebody else than the target's owner wrote, or its owner in a former life
     /// that it may have forgotten: what the owner promises may be of another one, until it knows
     /// this one; and an owner that learns it has to check again.
-    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin) {
+    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin, epoch: Option<u32>) {
         let now = self.now;
         let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
@@ -442,7 +443,7 @@ impl Node {
         if is_owners || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
-        owned.anew(now);
+        owned.turn(now, epoch.unwrap_or(owned.epoch));
         self.staging.own(slot, owned);
         let hot = &mut self.hot[slot.index()];
         if hot.role == Role::Owner && !is_paused {
@@ -464,6 +465,7 @@ impl Node {
         let status = Status::new(self.clock.wall(self.now));
         self.hot[slot.index()].counters = Counters::new(State::Unknown);
         self.place(row.with_status(&status, &None));
+        self.recount(slot);
         if self.hot[slot.index()].role == Role::Owner {
             self.drop_case(slot);
             self.pause_or_resume(slot);
