@@ -20,7 +20,7 @@ mod shares;
 mod votes;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -58,14 +58,10 @@ use members::SEEK_EVERY;
 use packet::pack;
 use packet::{PacketError, ROOM, unpack};
 use peers::{Other, Peers};
-use promises::Lapse;
 use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
-/// A node among few that was silent for so long was cut off, perhaps: what others wrote meanwhile
-/// it may not have heard. One that lives says something to each other every second.
-const SILENCE: Duration = Duration::from_millis(2_500);
 /// One node among others.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -101,10 +97,7 @@ pub(crate) struct Cluster {
     is_leaving: bool,
     /// Who counts has changed since it was counted.
     is_count_old: bool,
-    lapse: Option<Lapse>,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
-    /// Who was told something since the last beat.
-    told: BTreeSet<SocketAddr>,
     effects: VecDeque<Effect>,
     /// Who is suspected, or not any more: told after the owners that follow from the same news, so
     /// that who has checked along for a suspect goes straight on as the owner.
@@ -164,9 +157,7 @@ impl Cluster {
             seek_at: Time::ZERO,
             is_leaving: false,
             is_count_old: false,
-            lapse: None,
             outbox: BTreeMap::new(),
-            told: BTreeSet::new(),
             effects: VecDeque::new(),
             suspicions: VecDeque::new(),
             joining: Vec::new(),
@@ -206,7 +197,6 @@ impl Cluster {
             self.settle_marks(Look::All);
             self.become_ready();
             self.seek();
-            self.break_the_silence();
         }
     }
 
@@ -233,7 +223,8 @@ impl Cluster {
             // Another node than the one that was known there, perhaps of another release.
             self.tongues.forget(from);
         }
-        self.hear(sender);
+        self.quorum.hear(sender, now);
+        self.peers.hear(now, sender);
         for section in sections {
             self.section(sender, from, way, section);
         }
@@ -357,7 +348,6 @@ impl Cluster {
             self.sends.push_back((to, way, pack(wire, self.me, &bytes)));
             return;
         }
-        self.told.insert(to);
         let waiting = self.outbox.entry(to).or_default();
         if !waiting.is_empty() && waiting.len() + bytes.len() > ROOM {
             let full = std::mem::take(waiting);

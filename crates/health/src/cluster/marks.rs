@@ -1,10 +1,9 @@
 //! What other owners promise: their marks as they came, the newest of each owner and interval.
 //!
 //! A mark counts once this node has all that the owner had written by then, and holds of the
-//! targets that both believe to be the owner's; until then it waits, and the older one stays. Of
-//! an owner that was suspected only what it found well after its return counts: what others wrote
-//! meanwhile it may not have heard. Ages add up along the way, so that no two clocks are compared
-//! (design.md, "Freshness and coverage").
+//! targets that both believe to be the owner's, with the same statuses where others wrote them;
+//! until then it waits, and the older one stays. Ages add up along the way, so that no two clocks
+//! are compared (design.md, "Freshness and coverage").
 //! Does not know targets or the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use base::{Duration, NodeId, Origin, Time, Version};
 
 use super::packet::Mark;
-use crate::fleet::SPREAD;
 
 /// Owners and intervals that are remembered at most; more are counted and dropped.
 const MARKS_MAX: usize = 16_384;
@@ -66,8 +64,6 @@ pub(crate) struct Marks {
     unseen: Vec<Place>,
     /// What is to be passed on, in turn.
     queue: VecDeque<Place>,
-    /// Owners that are suspected or dead, and since when those are back that were.
-    doubted: BTreeMap<NodeId, Option<Time>>,
     /// When this node's own were last offered to others.
     offered: BTreeMap<Duration, Time>,
     dropped: u64,
@@ -158,18 +154,6 @@ impl Marks {
         true
     }
 
-    /// An owner is suspected, or dead.
-    pub(crate) fn doubt(&mut self, owner: NodeId) {
-        self.doubted.insert(owner, None);
-    }
-
-    /// An owner is alive.
-    pub(crate) fn trust(&mut self, now: Time, owner: NodeId) {
-        if let Some(since @ None) = self.doubted.get_mut(&owner) {
-            *since = Some(now);
-        }
-    }
-
     /// Lets those count whose time has come; whether any did. `epoch_of` tells since when a sum is
     /// what this node believes of an owner's targets.
     pub(crate) fn settle(
@@ -195,14 +179,6 @@ impl Marks {
             if waiting.version.seq > 0 && !is_seen(waiting.version) {
                 continue;
             }
-            let is_in_touch = match self.doubted.get(&place.0) {
-                None => true,
-                Some(None) => false,
-                Some(Some(since)) => waiting.at >= *since + SPREAD,
-            };
-            if !is_in_touch {
-                continue;
-            }
             self.unsettled.remove(place);
             self.fresh.insert(*place);
             any = true;
@@ -221,7 +197,6 @@ impl Marks {
         self.newest.retain(|(of, _), _| *of != owner);
         self.held.retain(|(of, _), _| *of != owner);
         self.unsettled.retain(|(of, _)| *of != owner);
-        self.doubted.remove(&owner);
     }
 
     /// Those that began to count since the last call.
@@ -374,30 +349,6 @@ mod tests {
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
         assert!(marks.settle(Look::All, |_| true, |_, _, sum| (sum == 77).then_some(8)));
         assert_eq!(held(&marks), Some((Time(5_000_000), 8)));
-    }
-
-    #[test]
-    fn of_an_owner_that_was_suspected_only_what_it_found_after_its_return_counts() {
-        let mut marks = Marks::default();
-        marks.hear(Time(5_000_000), mark(1_000, 1, 0));
-        marks.settle(Look::All, |_| true, believed);
-        marks.doubt(OWNER);
-        marks.hear(Time(6_000_000), mark(0, 1, 0));
-        assert!(
-            !marks.settle(Look::All, |_| true, believed),
-            "it is suspected"
-        );
-        marks.trust(Time(7_000_000), OWNER);
-        marks.trust(Time(9_000_000), OWNER);
-        marks.hear(Time(8_500_000), mark(0, 1, 0));
-        assert!(
-            !marks.settle(Look::All, |_| true, believed),
-            "it may not have heard"
-        );
-        assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
-        marks.hear(Time(9_500_000), mark(500, 1, 0));
-        assert!(marks.settle(Look::All, |_| true, believed));
-        assert_eq!(held(&marks), Some((Time(9_000_000), 1)));
     }
 
     #[test]

@@ -177,16 +177,6 @@ impl Peers {
         self.heard.get(&id).copied()
     }
 
-    /// Since when something has come from so many of these that they are, with this node, more
-    /// than half. Who was never heard does not count; nothing where nobody was.
-    pub(super) fn heard_by_most(&self, others: &[NodeId]) -> Option<Time> {
-        let heard = others.iter().filter_map(|id| self.heard_from(*id));
-        let mut heard: Vec<Time> = heard.collect();
-        heard.sort_unstable_by(|a, b| b.cmp(a));
-        let most = heard.len().div_ceil(2);
-        most.checked_sub(1).map(|last| heard[last])
-    }
-
     /// When something last came from a node of this name, in any life that is still remembered.
     pub(super) fn heard(&self, name: &str) -> Option<Time> {
         let lives = self.lives.get(name).into_iter().flatten();
@@ -375,23 +365,6 @@ mod tests {
         let bytes = peers.encode(NodeId(7), &home, std::iter::empty());
         let mut peers = Peers::new(Known::decode(&bytes).unwrap());
         assert!(!peers.has_met_nobody(true));
-    }
-
-    #[test]
-    fn most_are_heard_since_the_last_of_a_majority_was() {
-        let ids: Vec<NodeId> = (1..=4).map(NodeId).collect();
-        let mut peers = Peers::new(Known::nobody(NodeId(7)));
-        assert_eq!(peers.heard_by_most(&[]), None, "it is alone");
-        assert_eq!(peers.heard_by_most(&ids), None, "nobody was ever heard");
-        for (id, at) in [(1, 50), (2, 20), (3, 30)] {
-            peers.heard.insert(NodeId(id), Time(at));
-        }
-        assert_eq!(peers.heard_by_most(&ids[..1]), Some(Time(50)));
-        assert_eq!(peers.heard_by_most(&ids[..2]), Some(Time(50)));
-        assert_eq!(peers.heard_by_most(&ids[..3]), Some(Time(30)));
-        assert_eq!(peers.heard_by_most(&ids), Some(Time(30)), "one is new");
-        peers.heard.insert(NodeId(4), Time(10));
-        assert_eq!(peers.heard_by_most(&ids), Some(Time(30)), "three of five");
     }
 
     #[test]

@@ -6,8 +6,7 @@
 use base::{Duration, NodeId, Origin, Rng, Time, Version};
 
 use super::marks::Look;
-use super::{Cluster, DIRECT_MAX, Effect, Mark, SILENCE, Section, packet};
-use crate::fleet::SPREAD;
+use super::{Cluster, DIRECT_MAX, Effect, Mark, packet};
 use crate::node::Mutation;
 
 /// Beyond that, so many at a time, and each mark so often by each node.
@@ -15,23 +14,6 @@ const FAN_OUT: usize = 2;
 const COPIES: u8 = 3;
 /// So many at once and to each: two or three datagrams.
 const MARKS_AT_ONCE: usize = 64;
-/// An owner that has heard most others within so long knows what they write of its targets.
-const IN_TOUCH: Duration = Duration::from_secs(1);
-/// One that has not for so long may have missed it.
-const OUT_OF_TOUCH: Duration = Duration::from_millis(1_500);
-
-/// The last time that this node did not hear what others write.
-///
-/// An owner that hears nobody, and is heard, may have lost its targets to another, who writes: what
-/// it finds out of touch, or before it has learned what it missed, it must not promise.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lapse {
-    /// When most were last heard before it.
-    left: Time,
-    /// Since when they are heard again.
-    back: Time,
-}
-
 /// What an owner may say of all its targets of one interval.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
@@ -63,20 +45,6 @@ impl Cluster {
         };
         if self.marks.settle(look, is_seen, epoch_of) {
             self.effects.push_back(Effect::Marks);
-        }
-    }
-
-    /// Among few, whoever was told nothing for a second hears at least that this node is there.
-    pub(super) fn break_the_silence(&mut self) {
-        let told = std::mem::take(&mut self.told);
-        if self.membership.living() > DIRECT_MAX + 1 || self.is_leaving {
-            return;
-        }
-        for id in self.peers.others(self.me, &self.membership) {
-            let member = self.membership.member(id);
-            if member.is_some_and(|member| !told.contains(&member.address)) {
-                self.say(id, &Section::Here);
-            }
         }
     }
 
@@ -119,7 +87,6 @@ impl Cluster {
     pub(crate) fn promise(&mut self, now: Time, marks: Vec<Promise>) {
         let version = self.store.version().unwrap_or_default();
         let spacing = self.spacing();
-        let heard = self.most_heard();
         for Promise {
             interval,
             at,
@@ -135,7 +102,7 @@ impl Cluster {
             let mark = Mark {
                 owner: self.me,
                 interval,
-                age: now.since(self.in_touch(at, heard)),
+                age: now.since(at),
                 sum,
                 version,
                 except,
@@ -153,41 +120,6 @@ impl Cluster {
         }
         let id = self.peers.living(name);
         id.is_some_and(|id| self.marks.writes_as(id, origin))
-    }
-
-    /// When most of the others were last heard. In a large fleet nobody hears so many within
-    /// seconds, and it is now.
-    fn most_heard(&self) -> Time {
-        let others = self.membership.others();
-        let few = others.len() <= DIRECT_MAX;
-        let heard = few.then(|| self.peers.heard_by_most(others)).flatten();
-        heard.unwrap_or(self.now)
-    }
-
-    /// The latest that may be promised of what was found at `at`, if most were last heard at
-    /// `heard`.
-    fn in_touch(&self, at: Time, heard: Time) -> Time {
-        let lapse = self.lapse.filter(|lapse| at < lapse.back + SPREAD);
-        let heard = lapse.map_or(heard, |lapse| lapse.left);
-        at.min(heard + IN_TOUCH)
-    }
-
-    /// Something came from a member.
-    pub(super) fn hear(&mut self, sender: NodeId) {
-        let now = self.now;
-        self.quorum.hear(sender, now);
-        let before = self.peers.heard_from(sender);
-        let silent = before.map_or(Duration::ZERO, |before| now.since(before));
-        let left = (silent > OUT_OF_TOUCH).then(|| self.most_heard());
-        self.peers.hear(now, sender);
-        let is_back = |left: &Time| self.most_heard().since(*left) > OUT_OF_TOUCH;
-        if let Some(left) = left.filter(is_back) {
-            self.lapse = Some(Lapse { left, back: now });
-        }
-        if silent > SILENCE && self.membership.living() <= DIRECT_MAX + 1 {
-            self.marks.doubt(sender);
-            self.marks.trust(now, sender);
-        }
     }
 }
 
