@@ -176,7 +176,7 @@ impl Fleet {
 
 /// What somebody has written is known to the target's owner after this, a new owner included. Until
 /// then the owner may be promising something else than is shown.
-pub(crate) const SPREAD: Duration = Duration::from_secs(2);
+const SPREAD: Duration = Duration::from_secs(2);
 /// A target that was not checked for so long is stale.
 pub(crate) fn stale_after(interval: Duration, timeout: Duration) -> Duration {
     interval * 2 + timeout + Duration::from_secs(5)

@@ -10,9 +10,10 @@ const LANDING: u64 = 170;
 /// Courses of a campaign on which a promise did not hold once: two with a node on an empty disk
 /// that took those it had met for all; a write that superseded what was not shown yet; a mark from
 /// the other side of a cut; an owner that asked again and again who was cut off; a peer spoken to in the
-/// wire version of its former life; a target that everybody had yielded; and two that were judged
-/// wrongly.
-const BROKEN_ONCE: [(Kind, u64); 9] = [
+/// wire version of its former life; a target that everybody had yielded; two that were judged
+/// wrongly; and a node on an empty disk that was asked for its forerunner, in that one's wire version
+/// or its own, and answered nobody.
+const BROKEN_ONCE: [(Kind, u64); 15] = [
     (Kind::Writes, 423),
     (Kind::Writes, 1_124),
     (Kind::Writes, 966),
@@ -22,6 +23,12 @@ const BROKEN_ONCE: [(Kind, u64); 9] = [
     (Kind::Cuts, 5_984),
     (Kind::Writes, 753),
     (Kind::Writes, 1_072),
+    (Kind::Cuts, 6_799),
+    (Kind::Cuts, 7_405),
+    (Kind::Cuts, 7_500),
+    (Kind::Writes, 8_192),
+    (Kind::Moves, 27),
+    (Kind::Moves, 736),
 ];
 
 #[expect(

@@ -198,11 +198,6 @@ impl Cluster {
 
     pub(super) fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
-        match state {
-            State::Alive => self.marks.trust(self.now, member.id),
-            _ if member.id == self.me => {}
-            State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
-        }
         if self.mutation == Some(Mutation::FormerAddress) {
             let former = self.former.entry(Arc::clone(&member.name));
             former.or_insert(member.address);

@@ -241,14 +241,7 @@ impl Node {
     /// not know it so holds not of it.
     pub(super) fn count_share(&mut self, slot: Slot) {
         let now = self.now;
-        let (Some(joined), Some(row)) = (&mut self.joined, self.rows.get(slot)) else {
-            return;
-        };
-        let place = self.staging.owned(slot).three[0];
-        let (interval, _) = row.pace();
-        let of = (!row.is_paused()).then_some((place, interval));
-        let shares = &mut joined.cluster.shares;
-        if let Some(epoch) = shares.count(now, slot, row.name(), of) {
+        if let Some(epoch) = self.recount(slot) {
             let mut owned = self.staging.owned(slot);
             let since = owned.since;
             owned.turn(now, epoch);
@@ -259,12 +252,30 @@ impl Node {
         }
     }
 
+    /// Counts a target and its status in its owner's share; since which epoch it is so, if it was
+    /// not before.
+    pub(super) fn recount(&mut self, slot: Slot) -> Option<u32> {
+        let now = self.now;
+        let (Some(joined), Some(row)) = (&mut self.joined, self.rows.get(slot)) else {
+            return None;
+        };
+        let place = self.staging.owned(slot).three[0];
+        let (interval, _) = row.pace();
+        let of = (!row.is_paused()).then_some((place, interval));
+        let shares = &mut joined.cluster.shares;
+        let owner = shares.names().get(usize::from(place));
+        let is_blunt = self.config.mutation == Some(Mutation::MarkHoldsAtOnce);
+        let foreign = owner.filter(|_| !is_blunt);
+        let foreign = foreign.map_or(0, |owner| row.foreign_to(owner));
+        shares.count(now, slot, row.name(), of, foreign)
+    }
+
     /// A target is gone: it is nobody's share.
     pub(super) fn leave_share(&mut self, slot: Slot) {
         let now = self.now;
         let row = self.row(slot).clone();
         if let Some(joined) = &mut self.joined {
-            joined.cluster.shares.count(now, slot, row.name(), None);
+            joined.cluster.shares.count(now, slot, row.name(), None, 0);
         }
     }
 

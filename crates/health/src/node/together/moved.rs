@@ -78,7 +78,7 @@ fn whoever_comes_back_with_an_empty_disk_is_found_by_those_who_remember_its_addr
 
 /// Broken once: it took the mark of the one it hears, and lacked what others had written.
 #[test]
-fn whoever_has_caught_up_with_nobody_yet_shows_nothing_fresh_that_has_changed_meanwhile() {
+fn whoever_hears_one_owner_alone_since_its_start_shows_nothing_fresh_that_has_changed_meanwhile() {
     for open in 1..6 {
         let mut world = World::new(6, 24);
         world.run(10);
