@@ -415,9 +415,10 @@ impl Node {
             // Written anew, as when a node's writes are taken over.
             self.place(row.with_entry(bytes, entry.status.state));
         }
-        let epoch = self.recount(slot);
-        if shown.status != entry.status {
-            self.is_it_foreign(slot, &entry.by, version.origin, epoch);
+        if shown.status == entry.status {
+            self.recount(slot);
+        } else {
+            self.is_it_foreign(slot, &entry.by, version.origin);
         }
         let hot = &mut self.hot[slot.index()];
         if !is_behind && hot.counters.state != entry.status.state {
@@ -432,18 +433,21 @@ impl Node {
     /// A status that somebody else than the target's owner wrote, or its owner in a former life
     /// that it may have forgotten: what the owner promises may be of another one, until it knows
     /// this one; and an owner that learns it has to check again.
-    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin, epoch: Option<u32>) {
+    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin) {
         let now = self.now;
+        let epoch = self.recount(slot);
         let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
         let is_this_life = joined.cluster.writes_as(by, origin);
-        let by = joined.place(by);
         let mut owned = self.staging.owned(slot);
-        let is_owners = owned.three[0] == by && is_this_life;
-        if is_owners || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
+        let is_owners = owned.three[0] == joined.place(by);
+        if is_owners && is_this_life || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
-        owned.turn(now, epoch.unwrap_or(owned.epoch));
+        owned.epoch = epoch.unwrap_or(owned.epoch);
+        if is_owners {
+            owned.anew(now);
+        }
         self.staging.own(slot, owned);
         let hot = &mut self.hot[slot.index()];
         if hot.role == Role::Owner && !is_paused {

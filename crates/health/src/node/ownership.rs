@@ -240,15 +240,9 @@ impl Node {
     /// Who has this target at which interval, as this node believes, is counted; a mark that does
     /// not know it so holds not of it.
     pub(super) fn count_share(&mut self, slot: Slot) {
-        let now = self.now;
         if let Some(epoch) = self.recount(slot) {
-            let mut owned = self.staging.owned(slot);
-            let since = owned.since;
-            owned.turn(now, epoch);
-            if self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
-                owned.since = since;
-            }
-            self.staging.own(slot, owned);
+            let owned = self.staging.owned(slot);
+            self.staging.own(slot, Owned { epoch, ..owned });
         }
     }
 
