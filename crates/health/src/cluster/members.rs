@@ -206,8 +206,16 @@ impl Cluster {
         // What is still said of an earlier life at the same place may be of another release.
         if change.bearer == Some(member.id) {
             let members = self.membership.known();
-            let reads = member.meta.wire;
-            self.tongues.learn(member.address, reads, members);
+            let (peers, membership) = (&self.peers, &self.membership);
+            let lives_there = |other: NodeId| {
+                let other = membership.member(other);
+                other.is_some_and(|other| {
+                    other.address == member.address && peers.living(&other.name) == Some(other.id)
+                })
+            };
+            let at = (member.address, member.id);
+            self.tongues
+                .learn(at, member.meta.wire, members, lives_there);
         }
         if change.is_other || change.bearer == Some(member.id) {
             self.seat(Arc::clone(&member.name), change.bearer);

@@ -41,7 +41,8 @@ const REFUSED_MAX: usize = 256;
 pub(super) struct Tongues {
     /// The newest that this node speaks and reads.
     newest: u8,
-    others: BTreeMap<SocketAddr, u8>,
+    /// Who was last learned of at an address, and what is spoken there.
+    others: BTreeMap<SocketAddr, (NodeId, u8)>,
     /// Whose packets were too new: since when, and when people were told.
     refused: BTreeMap<SocketAddr, (Time, Option<Time>)>,
 }
@@ -66,18 +67,31 @@ impl Tongues {
 
     /// What is spoken to whoever is at this address.
     pub(super) fn to(&self, address: SocketAddr) -> u8 {
-        self.others.get(&address).copied().unwrap_or(WIRE_OLDEST)
+        let known = self.others.get(&address);
+        known.map_or(WIRE_OLDEST, |(_, common)| *common)
     }
 
-    /// A member at this address reads these. Of addresses, at most twice as many are kept as there
-    /// are members and 64 more; then all are learned anew.
-    pub(super) fn learn(&mut self, address: SocketAddr, reads: (u8, u8), members: usize) {
+    /// A member at this address reads these. Where another is taken to live too, one of them has
+    /// moved or ended, and nobody knows yet which: both must be able to read what goes there. Of
+    /// addresses, at most twice as many are kept as there are members and 64 more; then all are
+    /// learned anew.
+    pub(super) fn learn(
+        &mut self,
+        (address, id): (SocketAddr, NodeId),
+        reads: (u8, u8),
+        members: usize,
+        lives_there: impl Fn(NodeId) -> bool,
+    ) {
         if self.others.len() >= members * 2 + 64 {
             self.others.clear();
         }
         // Where nothing is common, the oldest is as wrong as anything; the other will say so.
-        let common = self.newest.min(reads.1).max(WIRE_OLDEST);
-        self.others.insert(address, common);
+        let mut common = self.newest.min(reads.1).max(WIRE_OLDEST);
+        let other = self.others.get(&address);
+        if let Some((_, theirs)) = other.filter(|(of, _)| *of != id && lives_there(*of)) {
+            common = common.min(*theirs);
+        }
+        self.others.insert(address, (id, common));
     }
 
     /// Who is at this address is not known any more: it is spoken to in the oldest version.
@@ -195,20 +209,35 @@ mod tests {
             ((1, 9), WIRE),
             ((8, 9), WIRE),
         ] {
-            ours.learn(address(1), reads, 5);
+            ours.learn((address(1), NodeId(1)), reads, 5, |_| false);
             assert_eq!(ours.to(address(1)), spoken, "{reads:?}");
         }
         let mut taken_back = Tongues::new(1);
-        taken_back.learn(address(1), (1, WIRE), 5);
+        taken_back.learn((address(1), NodeId(1)), (1, WIRE), 5, |_| false);
         assert_eq!(taken_back.to(address(1)), 1);
     }
 
     #[test]
     fn a_stranger_at_a_known_address_is_spoken_to_in_the_oldest() {
         let mut ours = Tongues::new(WIRE);
-        ours.learn(address(1), (1, WIRE), 5);
+        ours.learn((address(1), NodeId(1)), (1, WIRE), 5, |_| false);
         ours.forget(address(1));
         assert_eq!(ours.to(address(1)), WIRE_OLDEST);
+    }
+
+    #[test]
+    fn where_two_are_taken_to_live_both_can_read_what_goes_there() {
+        let (old, new) = ((address(1), NodeId(1)), (address(1), NodeId(2)));
+        for (first, second) in [(old, new), (new, old)] {
+            let mut ours = Tongues::new(WIRE);
+            let reads = |of| if of == old { (1, 1) } else { (1, WIRE) };
+            ours.learn(first, reads(first), 5, |_| true);
+            ours.learn(second, reads(second), 5, |of| of == first.1);
+            assert_eq!(ours.to(address(1)), 1);
+            // Only the second is left.
+            ours.learn(second, reads(second), 5, |_| false);
+            assert_eq!(ours.to(address(1)), reads(second).1);
+        }
     }
 
     #[test]
@@ -216,7 +245,7 @@ mod tests {
         let mut ours = Tongues::new(WIRE);
         for nth in 0..10_000_u32 {
             let address = SocketAddr::from((nth.to_be_bytes(), 1));
-            ours.learn(address, (1, 2), 5);
+            ours.learn((address, NodeId(1)), (1, 2), 5, |_| false);
             ours.refuse(Time::ZERO, address);
         }
         assert!(ours.others.len() <= 74);

@@ -5,7 +5,7 @@
 //! decided when something is sent; what is under way when a cut begins still arrives.
 //! Does not know who is alive.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use base::{Duration, Rng, Time, Way};
 
@@ -108,8 +108,12 @@ pub struct Network {
     /// When the last stream message arrives, so that the next comes after it.
     streams: BTreeMap<(Host, Host), Time>,
     sent: BTreeMap<Host, Bytes>,
+    /// When datagrams arrive that take longer than on a good link, and how long they take.
+    slow: BTreeMap<(Host, Host), VecDeque<(Time, Duration)>>,
 }
 
+/// How long it is remembered what a datagram took.
+const REMEMBERED: Duration = Duration::from_mins(1);
 /// A stream gives a message up after this many lost segments in a row.
 const RETRANSMISSIONS: u32 = 8;
 /// The first retransmission follows after this; each further one takes twice as long.
@@ -127,6 +131,7 @@ impl Network {
             busy: BTreeMap::new(),
             streams: BTreeMap::new(),
             sent: BTreeMap::new(),
+            slow: BTreeMap::new(),
         }
     }
 
@@ -168,6 +173,29 @@ impl Network {
         self.sent.get(&from).copied().unwrap_or_default()
     }
 
+    /// How long the slowest datagram took that came in this span, at most a minute ago; zero when
+    /// none took longer than on a good link.
+    #[must_use]
+    pub fn slowest(&self, from: Host, to: Host, since: Time, until: Time) -> Duration {
+        let slow = self.slow.get(&(from, to)).into_iter().flatten();
+        let came = slow.filter(|(at, _)| (since..=until).contains(at));
+        came.map(|(_, took)| *took).max().unwrap_or_default()
+    }
+
+    fn remember(&mut self, now: Time, link: (Host, Host), arrivals: &[Arrival]) {
+        let took = arrivals.iter().map(|a| (a.at, a.at.since(now)));
+        for slow in took.filter(|(_, took)| *took > Link::lan().delay.1) {
+            let of_link = self.slow.entry(link).or_default();
+            while of_link
+                .front()
+                .is_some_and(|(at, _)| *at + REMEMBERED < now)
+            {
+                of_link.pop_front();
+            }
+            of_link.push_back(slow);
+        }
+    }
+
     /// Hands bytes to the link; what arrives of them, and when.
     pub fn send(
         &mut self,
@@ -187,7 +215,11 @@ impl Network {
             return Vec::new();
         };
         match way {
-            Way::Datagram => self.datagram(leaves, &link, bytes),
+            Way::Datagram => {
+                let arrivals = self.datagram(leaves, &link, bytes);
+                self.remember(now, (from, to), &arrivals);
+                arrivals
+            }
             Way::Stream => self
                 .stream(leaves, from, to, &link, bytes)
                 .into_iter()
@@ -357,6 +389,18 @@ mod tests {
         assert_eq!(came.len(), 200);
         assert!(came.iter().any(|arrival| arrival.at > Time(10_000)));
         assert!(came.iter().any(|arrival| arrival.bytes != vec![7; 100]));
+    }
+
+    #[test]
+    fn the_slowest_datagram_of_a_span_is_remembered_for_its_link() {
+        let mut network = Network::new(1, Link::distant(80));
+        network.send(Time(0), A, B, Way::Datagram, vec![1]);
+        network.set(A, B, Some(Link::lan()));
+        network.send(Time(100_000), A, B, Way::Datagram, vec![1]);
+        let slowest = |from, to, since| network.slowest(from, to, Time(since), Time(500_000));
+        assert_eq!(slowest(A, B, 80_000), Duration::from_millis(80));
+        assert_eq!(slowest(A, B, 80_001), Duration::ZERO);
+        assert_eq!(slowest(B, A, 0), Duration::ZERO);
     }
 
     #[test]

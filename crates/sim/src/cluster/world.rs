@@ -6,13 +6,13 @@
 //! drifts. Start reading at [`World::step`].
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
 use base::{Duration, Rng, Time, Way, hash64};
 
-use super::{Disk, DiskAfter, Fault, Host, Link, Network, Place, Plan, Write};
+use super::{Disk, DiskAfter, Fault, Host, Network, Place, Plan, Write};
 
 /// A pure core as the world drives it.
 pub trait Node {
@@ -164,8 +164,6 @@ struct Machine<N> {
 
 /// Datagrams that a socket's buffer holds while its process stands still.
 const SOCKET_BUFFER: u32 = 256;
-/// How long it is remembered what a datagram took.
-const REMEMBERED: Duration = Duration::from_mins(1);
 /// What a true wall clock says at the start, in milliseconds.
 pub const EPOCH_MS: u64 = 1_700_000_000_000;
 
@@ -180,8 +178,6 @@ pub struct World<N: Node> {
     count: u64,
     machines: Vec<Machine<N>>,
     book: BTreeMap<SocketAddr, Host>,
-    /// When datagrams arrive that take long, and how long, by sender and receiver.
-    slow: BTreeMap<(Host, Host), VecDeque<(Time, Duration)>>,
     make: Box<dyn FnMut(Boot) -> N>,
 }
 
@@ -205,7 +201,6 @@ impl<N: Node> World<N> {
             count: 0,
             machines: Vec::new(),
             book: BTreeMap::new(),
-            slow: BTreeMap::new(),
             make: Box::new(make),
             plan,
         };
@@ -301,15 +296,6 @@ impl<N: Node> World<N> {
     #[must_use]
     pub fn local_time(&self, host: Host) -> Time {
         self.machines[host.index()].local_time(self.now)
-    }
-
-    /// How long the slowest datagram was on its way that came from `from` to `to` at or after
-    /// `since`, at most a minute ago; zero when none took longer than on a good link.
-    #[must_use]
-    pub fn slowest(&self, from: Host, to: Host, since: Time) -> Duration {
-        let slow = self.slow.get(&(from, to)).into_iter().flatten();
-        let came = slow.filter(|(at, _)| (since..=self.now).contains(at));
-        came.map(|(_, took)| *took).max().unwrap_or_default()
     }
 
     /// Starts a host's process at a moment, if it doesn't run then.
@@ -505,28 +491,12 @@ impl<N: Node> World<N> {
         };
         let life = self.life(peer);
         for arrival in self.network.send(self.now, host, peer, way, bytes) {
-            if way == Way::Datagram {
-                self.note_delay((host, peer), arrival.at);
-            }
             let event = match way {
                 Way::Datagram => Event::Datagram(to, from, arrival.bytes),
                 Way::Stream => Event::Stream(peer, life, from, arrival.bytes),
             };
             self.push(arrival.at, event);
         }
-    }
-
-    fn note_delay(&mut self, link: (Host, Host), arrives: Time) {
-        let took = arrives.since(self.now);
-        if took <= Link::lan().delay.1 {
-            return;
-        }
-        let slow = self.slow.entry(link).or_default();
-        let is_old = |(at, _): &(Time, Duration)| *at + REMEMBERED < self.now;
-        while slow.front().is_some_and(is_old) {
-            slow.pop_front();
-        }
-        slow.push_back((arrives, took));
     }
 
     /// Sees to it that the host is woken at its deadline.

@@ -116,10 +116,11 @@ impl Judge<'_> {
         (host, owner): (Host, Option<Host>),
         from: Time,
     ) -> Duration {
+        let now = world.now();
         let early = Time(from.0.saturating_sub(5_000_000));
-        let on_its_way = owner.map(|owner| world.slowest(owner, host, from));
+        let on_its_way = owner.map(|owner| world.network.slowest(owner, host, from, now));
         Duration::from_millis(60)
-            + self.trouble.stalled(early, world.now())
+            + self.trouble.stalled(early, now)
             + on_its_way.unwrap_or_default()
     }
 

@@ -76,6 +76,26 @@ fn whoever_comes_back_with_an_empty_disk_is_found_by_those_who_remember_its_addr
     }
 }
 
+/// Broken once: it was spoken to in the wire version of the dead one, whose suspicion came later.
+#[test]
+fn whoever_comes_back_where_one_was_that_is_not_known_to_be_dead_can_read_what_it_is_told() {
+    let mut world = World::new(4, 8);
+    world.run(12);
+    world.kill(1);
+    world.kill(0);
+    world.hosts[0].disk.clear();
+    (world.hosts[0].address, world.hosts[1].address) = (address(1), address(0));
+    world.hosts[0].wire = WIRE_OLDEST;
+    world.boot(0);
+    // It has answered once.
+    world.run_ms(300);
+    let unread = world.node(0).dropped().too_new;
+    world.run(12);
+    assert_eq!(world.node(0).dropped().too_new, unread);
+    let fleet = world.node(0).view().fleet().expect("a cluster's view");
+    assert_eq!(fleet.seen_of_known(), (3, 4));
+}
+
 /// Broken once: it took the mark of the one it hears, and lacked what others had written.
 #[test]
 fn whoever_hears_one_owner_alone_since_its_start_shows_nothing_fresh_that_has_changed_meanwhile() {

@@ -170,6 +170,36 @@ fn a_moved_host_is_not_found_at_its_old_address() {
     assert!(!after.is_empty());
 }
 
+/// Host 0 and host 1 stop at 2 s and come back at `back`; the addresses then are given back.
+fn resettled(place: Place, back: [u64; 2]) -> (SocketAddr, SocketAddr) {
+    let mut plan = Plan::calm(1, 2, Duration::from_secs(9));
+    let at = Time(2_000_000);
+    plan.faults.push((at, Fault::Resettle(Host(0), place)));
+    for (host, back) in [Host(0), Host(1)].into_iter().zip(back) {
+        let away = Duration::from_millis(back) - Duration::from_secs(2);
+        plan.faults
+            .push((at, Fault::Crash(host, away, DiskAfter::Kept)));
+    }
+    let mut world = world(plan);
+    while world.step().is_some() {}
+    for host in [Host(0), Host(1)] {
+        assert_eq!(world.host(world.address(host)), Some(host));
+        assert!(world.is_running(host));
+    }
+    (world.address(Host(0)), world.address(Host(1)))
+}
+
+#[test]
+fn a_host_comes_back_where_nobody_was_or_where_one_was_that_is_down() {
+    let (first, second) = (Host(0).address(0), Host(1).address(0));
+    let fresh = Host(0).address(1);
+    assert_eq!(resettled(Place::Fresh, [3_000, 4_000]), (fresh, second));
+    let of_another = Place::Of(Host(1));
+    assert_eq!(resettled(of_another, [3_000, 4_000]), (second, first));
+    // Nobody takes the address of one that runs.
+    assert_eq!(resettled(of_another, [4_000, 3_000]), (fresh, second));
+}
+
 #[test]
 fn a_disk_that_is_kept_comes_back_and_a_wiped_one_does_not() {
     for (after, expected) in [
