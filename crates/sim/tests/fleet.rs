@@ -11,9 +11,9 @@ const LANDING: u64 = 170;
 /// that took those it had met for all; a write that superseded what was not shown yet; a mark from
 /// the other side of a cut; an owner that asked again and again who was cut off; a peer spoken to in the
 /// wire version of its former life; a target that everybody had yielded; two that were judged
-/// wrongly; and a node on an empty disk that was asked for its forerunner, in that one's wire version
-/// or its own, and answered nobody.
-const BROKEN_ONCE: [(Kind, u64); 16] = [
+/// wrongly; a node on an empty disk that was asked for its forerunner, in that one's wire version
+/// or its own, and answered nobody; and two at one address, of which one could not read the other's.
+const BROKEN_ONCE: [(Kind, u64); 18] = [
     (Kind::Writes, 423),
     (Kind::Writes, 1_124),
     (Kind::Writes, 966),
@@ -28,8 +28,10 @@ const BROKEN_ONCE: [(Kind, u64); 16] = [
     (Kind::Cuts, 8_734),
     (Kind::Cuts, 7_500),
     (Kind::Writes, 8_192),
+    (Kind::All, 20_002),
     (Kind::Moves, 27),
     (Kind::Moves, 736),
+    (Kind::Moves, 1_821),
 ];
 
 #[expect(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::{Slot, Version};
 
-use super::{Hot, Node, Role};
+use super::{Beat, Hot, Node, Role};
 use crate::catalogue::{Entry, Winner};
 use crate::cluster::{Known, definition_key};
 use crate::definition::{self, Definition};
@@ -248,20 +248,26 @@ impl Node {
         if self.off_beat.is_empty() && self.on_beat.is_empty() {
             return;
         }
-        let (mut off, on) = (
+        let (mut off, mut on) = (
             std::mem::take(&mut self.off_beat),
             std::mem::take(&mut self.on_beat),
         );
+        off.sort_unstable();
+        // What joined and left with one input was never on the beat, and is not put on it now.
+        on.retain(|&(beat, joined)| {
+            let next = off.partition_point(|&of| of <= (beat, joined));
+            off.get(next).is_none_or(|&(of, _)| of != beat)
+        });
         let now = self.clock.node(self.now);
         if off.len() > SWEEP {
-            off.sort_unstable();
             self.schedule
-                .remove_all(|slot| off.binary_search_by_key(&slot, |beat| beat.0).is_ok());
+                .remove_all(|slot| off.binary_search_by_key(&slot, |(beat, _)| beat.0).is_ok());
         } else {
-            off.into_iter().for_each(|(slot, interval, phase)| {
+            off.into_iter().for_each(|((slot, interval, phase), _)| {
                 self.schedule.remove(now, slot, interval, phase)
             });
         }
+        let on: Vec<Beat> = on.into_iter().map(|(beat, _)| beat).collect();
         for &(slot, interval, _) in &on {
             let hot = &mut self.hot[slot.index()];
             if interval > FIRST_CHECK_AFTER && !hot.was_checked && !hot.waits {
@@ -494,22 +500,23 @@ impl Node {
     pub(super) fn leave_beat(&mut self, slot: Slot, definition: &Definition) {
         if !definition.paused {
             self.pace.remove(definition.interval);
-            self.off_beat.push((
-                slot,
-                definition.interval,
-                phase(&definition.name, definition.interval),
-            ));
+            let (interval, order) = (definition.interval, self.beats_changed());
+            let beat = (slot, interval, phase(&definition.name, interval));
+            self.off_beat.push((beat, order));
         }
     }
 
     pub(super) fn join_beat(&mut self, slot: Slot, definition: &Definition) {
         if !definition.paused {
             self.pace.add(definition.interval);
-            self.on_beat.push((
-                slot,
-                definition.interval,
-                phase(&definition.name, definition.interval),
-            ));
+            let (interval, order) = (definition.interval, self.beats_changed());
+            let beat = (slot, interval, phase(&definition.name, interval));
+            self.on_beat.push((beat, order));
         }
+    }
+
+    /// How many have joined or left the beat with the input in hand.
+    fn beats_changed(&self) -> usize {
+        self.off_beat.len() + self.on_beat.len()
     }
 }
