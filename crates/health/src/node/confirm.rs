@@ -424,6 +424,10 @@ impl Node {
         if !is_behind && hot.counters.state != entry.status.state {
             hot.counters = Counters::new(entry.status.state);
         }
+        if row.transition() == 0 && !std::mem::replace(&mut hot.was_checked, true) {
+            // Others have asked it: the first check here is that of its beat.
+            hot.waits = false;
+        }
         if self.hot[slot.index()].role == Role::Owner {
             self.collapse(slot);
             self.pause_or_resume(slot);
