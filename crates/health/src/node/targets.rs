@@ -373,6 +373,10 @@ impl Node {
             hot.was_checked = false;
             // The old counters must not come back after a crash.
             self.soften(slot);
+        } else if definition.paused {
+            // What is under way belongs to no round of the owner's any more, and says nothing.
+            hot.ticket.0 = hot.ticket.0.wrapping_add(1);
+            hot.in_flight = false;
         }
         if role != Role::None {
             self.join_beat(slot, &definition);

@@ -10,6 +10,7 @@ mod mass;
 mod missed;
 mod once;
 mod opinions;
+mod redefined;
 mod revisions;
 mod unheard;
 mod versions;

@@ -1,0 +1,55 @@
+//! Definitions that change while something of the old one is under way.
+
+use super::*;
+
+/// The file with one target changed.
+fn with(world: &World, name: &str, change: impl Fn(&mut Definition)) -> Vec<Arc<Definition>> {
+    let each = world.file.iter().map(|definition| {
+        let mut definition = Definition::clone(definition);
+        if *definition.name == *name {
+            change(&mut definition);
+        }
+        Arc::new(definition)
+    });
+    each.collect()
+}
+
+fn load(world: &mut World, at: usize, file: Vec<Arc<Definition>>) {
+    world.file = file.clone();
+    world.give(at, Input::Load(Source::File, file));
+}
+
+/// Runs until a host begins to check a target.
+fn run_to_a_check(world: &mut World, at: usize, name: &str) {
+    loop {
+        let before = world.probes.len();
+        world.run_ms(5);
+        let new = &world.probes[before..];
+        if new.iter().any(|(_, host, of)| *host == at && &**of == name) {
+            return;
+        }
+    }
+}
+
+/// It made the round lose count of those it waits for: no mark ever again.
+#[test]
+fn a_check_that_ends_after_its_target_was_paused_counts_in_no_round() {
+    let mut world = World::new(1, 3);
+    world.run(8);
+    // One never comes to rest, and is left behind.
+    world.sees(0, "t1", Finding::Inconclusive(Doubt::Late));
+    world.run(8);
+    world.probe_ms = 50;
+    run_to_a_check(&mut world, 0, "t0");
+    let paused = with(&world, "t0", |d| d.paused = true);
+    world.file = paused;
+    let paused = with(&world, "t2", |d| d.paused = true);
+    load(&mut world, 0, paused);
+    world.run(8);
+    world.sees(0, "t1", Finding::Passed);
+    world.run(8);
+    let view = world.node(0).view();
+    let row = view.get("t1").expect("it is defined");
+    let freshness = view.freshness(row, world.now).expect("a cluster's view");
+    assert!(!freshness.is_stale, "{freshness:?}");
+}
