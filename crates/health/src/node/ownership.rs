@@ -503,6 +503,18 @@ impl Node {
         joined.cluster.write(now, key, Some(Vec::new()));
     }
 
+    /// What this node yielded was another definition, which says nothing of the one that stands now.
+    pub(super) fn try_again(&mut self, name: &str) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        if joined.yielded.remove(name).is_some() {
+            let key = unable_key(&joined.cluster.name, name);
+            joined.cluster.write(now, key, None);
+        }
+    }
+
     /// What was yielded for a time is taken back; sooner where nobody has it now, because all
     /// others have yielded it, too, or are gone.
     pub(super) fn yield_no_longer(&mut self) {

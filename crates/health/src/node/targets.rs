@@ -391,6 +391,9 @@ impl Node {
         if is_shared_owner {
             self.own_again(slot);
         }
+        if asked_otherwise {
+            self.try_again(&definition.name);
+        }
         self.pause_or_resume(slot);
     }
 
@@ -406,6 +409,7 @@ impl Node {
             self.leave_beat(slot, &row.definition());
         }
         self.hot.cool(slot);
+        self.try_again(row.name());
         self.counts.remove(row.state());
         if is_defined {
             self.outputs.push_back(Output::Undefine(slot));

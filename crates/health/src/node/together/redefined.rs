@@ -14,6 +14,10 @@ fn with(world: &World, name: &str, change: impl Fn(&mut Definition)) -> Vec<Arc<
     each.collect()
 }
 
+fn elsewhere(definition: &mut Definition) {
+    definition.rule.rise += 1;
+}
+
 fn load(world: &mut World, at: usize, file: Vec<Arc<Definition>>) {
     world.file = file.clone();
     world.give(at, Input::Load(Source::File, file));
@@ -52,4 +56,33 @@ fn a_check_that_ends_after_its_target_was_paused_counts_in_no_round() {
     let row = view.get("t1").expect("it is defined");
     let freshness = view.freshness(row, world.now).expect("a cluster's view");
     assert!(!freshness.is_stale, "{freshness:?}");
+}
+
+#[test]
+fn a_target_that_nobody_can_probe_is_tried_again_when_it_is_defined_anew() {
+    for deletes in [false, true] {
+        let mut world = World::new(3, 6);
+        world.run(10);
+        world.everybody_sees("t5", Finding::Inconclusive(Doubt::Unable));
+        world.run(10);
+        assert_eq!(world.owner(0, "t5"), "");
+        world.everybody_sees("t5", Finding::Passed);
+        if deletes {
+            let whole = world.file.clone();
+            let without = whole.iter().filter(|d| &*d.name != "t5");
+            let without = without.cloned().collect();
+            load(&mut world, 0, without);
+            world.run(5);
+            load(&mut world, 0, whole);
+        } else {
+            let changed = with(&world, "t5", elsewhere);
+            load(&mut world, 0, changed);
+        }
+        let from = world.now;
+        world.run(5);
+        assert!(
+            world.probes_of("t5", from, world.now) >= 3,
+            "deletes {deletes}"
+        );
+    }
 }
