@@ -142,7 +142,7 @@ impl Cluster {
             marks: Marks::default(),
             rounds: Rounds::default(),
             shares: Shares::default(),
-            cases: Cases::default(),
+            cases: Cases::beginning_at(Rng::new(config.seed ^ 0xca5e).word() >> 32),
             quorum: Quorum::default(),
             catalog: Catalog::default(),
             peers: Peers::new(known),

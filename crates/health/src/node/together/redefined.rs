@@ -1,6 +1,7 @@
 //! Definitions that change while something of the old one is under way.
 
 use super::*;
+use crate::cluster::Notice;
 
 /// The file with one target changed.
 fn with(world: &World, name: &str, change: impl Fn(&mut Definition)) -> Vec<Arc<Definition>> {
@@ -85,4 +86,37 @@ fn a_target_that_nobody_can_probe_is_tried_again_when_it_is_defined_anew() {
             "deletes {deletes}"
         );
     }
+}
+
+/// The numbers of the cases that a host has opened.
+fn cases(world: &World, at: usize) -> Vec<u64> {
+    let notices = world.hosts[at].notices.iter();
+    let asked = notices.filter_map(|notice| match notice {
+        Notice::Asked { case, .. } => Some(*case),
+        _ => None,
+    });
+    asked.collect()
+}
+
+/// What others were asked by the former life they may answer to the next one, about another target.
+#[test]
+fn no_case_of_a_nodes_next_life_bears_the_number_of_one_of_the_last() {
+    let mut world = World::new(3, 12);
+    world.run(10);
+    let mut lives = Vec::new();
+    for _ in 0..2 {
+        world.hosts[0].notices.clear();
+        (0..12).for_each(|i| world.sees(0, &format!("t{i}"), REFUSED));
+        world.run(6);
+        lives.push(cases(&world, 0));
+        (0..12).for_each(|i| world.sees(0, &format!("t{i}"), Finding::Passed));
+        world.kill(0);
+        world.boot(0);
+        world.run(6);
+    }
+    assert!(lives.iter().all(|cases| !cases.is_empty()));
+    assert!(
+        lives[0].iter().all(|case| !lives[1].contains(case)),
+        "{lives:?}"
+    );
 }
