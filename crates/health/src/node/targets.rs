@@ -356,6 +356,9 @@ impl Node {
         let is_shared_owner = self.joined.is_some() && role == Role::Owner;
         if is_shared_owner {
             self.disown(slot);
+        } else if self.joined.is_some() && role == Role::Leaver {
+            // Who hands over may have asked others about the old one.
+            self.drop_case(slot);
         }
         let kept = self.kept(&after);
         let definition = after.definition;

@@ -120,3 +120,40 @@ fn no_case_of_a_nodes_next_life_bears_the_number_of_one_of_the_last() {
         "{lives:?}"
     );
 }
+
+/// Whoever hands over may have asked others about the old definition.
+#[test]
+fn what_others_say_of_an_old_definition_says_nothing_of_the_new_one() {
+    for change in [elsewhere as fn(&mut Definition), |d| d.paused = true] {
+        let file = (0..6).map(|i| {
+            let mut definition = Definition::clone(&target(&format!("t{i}"), 2));
+            definition.interval = Duration::from_secs(3);
+            Arc::new(definition)
+        });
+        let mut world = World::with_file(3, file.collect());
+        world.run(12);
+        let owner = world.owner_host("t1");
+        world.everybody_sees("t1", REFUSED);
+        let slot = world.node(owner).view().get("t1").expect("defined").slot;
+        let failures = |world: &World| world.node(owner).explain(slot).map(|e| e.failures);
+        while failures(&world) != Some(2) {
+            world.run_ms(5);
+        }
+        world.give(owner, Input::Drain(Request(1)));
+        // Others take their time.
+        world.probe_ms = 200;
+        while cases(&world, owner).is_empty() {
+            world.run_ms(5);
+        }
+        let changed = with(&world, "t1", change);
+        load(&mut world, owner, changed);
+        world.run_ms(1_000);
+        world.everybody_sees("t1", Finding::Passed);
+        world.probe_ms = 2;
+        world.run(10);
+        for host in &world.hosts {
+            let downs = host.events.iter().filter(|e| e.ends_with("down"));
+            assert_eq!(downs.count(), 0, "{:?}", host.events);
+        }
+    }
+}
