@@ -402,17 +402,21 @@ impl Node {
 
     fn end(&mut self, slot: Slot) {
         let is_defined = self.is_defined(slot);
-        if self.joined.is_some() && self.hot[slot.index()].role == Role::Owner {
+        let role = self.hot[slot.index()].role;
+        if self.joined.is_some() && role == Role::Owner {
             self.disown(slot);
         }
         self.leave_share(slot);
         let row = self.rows.set(slot, None).expect("a live slot has a row");
         self.staging.change(slot, None);
-        if self.hot[slot.index()].role != Role::None {
+        if role != Role::None {
             self.leave_beat(slot, &row.definition());
         }
         self.hot.cool(slot);
         self.try_again(row.name());
+        if matches!(role, Role::Owner | Role::Leaver) {
+            self.unwrite_status(row.name());
+        }
         self.counts.remove(row.state());
         if is_defined {
             self.outputs.push_back(Output::Undefine(slot));

@@ -157,3 +157,30 @@ fn what_others_say_of_an_old_definition_says_nothing_of_the_new_one() {
         }
     }
 }
+
+/// Who did not know yet that it was deleted may have written its status once more.
+#[test]
+fn what_was_written_of_a_deleted_target_is_not_shown_of_one_made_anew() {
+    let mut world = World::new(3, 0);
+    world.run(8);
+    world.give(0, Input::Put(Request(1), target("new", 2)));
+    world.run(3);
+    let owner = world.owner_host("new");
+    let others: Vec<usize> = (0..3).filter(|at| *at != owner).collect();
+    for other in &others {
+        world.cut.extend([(owner, *other), (*other, owner)]);
+    }
+    world.sees(owner, "new", REFUSED);
+    world.give(others[0], Input::Delete(Request(2), "new".into()));
+    world.run(8);
+    assert_eq!(world.state(owner, "new").0, State::Unknown);
+    world.cut.clear();
+    world.run(10);
+    assert!((0..3).all(|at| world.node(at).view().get("new").is_none()));
+    world.sees(owner, "new", Finding::Passed);
+    world.give(others[0], Input::Put(Request(3), target("new", 2)));
+    world.run(5);
+    for at in 0..3 {
+        assert_eq!(world.state(at, "new"), (State::Up, 1), "n{at}");
+    }
+}
