@@ -6,6 +6,7 @@
 mod asked;
 mod blind;
 mod forgotten;
+mod handed;
 mod mass;
 mod missed;
 mod once;
