@@ -7,6 +7,7 @@ mod asked;
 mod blind;
 mod forgotten;
 mod handed;
+mod hostile;
 mod mass;
 mod missed;
 mod once;
