@@ -382,6 +382,11 @@ impl Cluster {
         is_alive && silent.is_none_or(|case| self.peers.heard_from(id) > Some(case.opened))
     }
 
+    /// Whether any life of this name is known, if only as dead.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.peers.knows(name)
+    }
+
     /// When something last came from a node of this name, whether it lives or not.
     pub(crate) fn heard(&self, name: &str) -> Option<Time> {
         self.peers.heard(name)

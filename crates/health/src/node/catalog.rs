@@ -205,6 +205,7 @@ impl Node {
         } else {
             joined.to_load = None;
             self.write_revision(definitions);
+            self.try_all_again();
         }
     }
 

@@ -360,7 +360,7 @@ impl Node {
             }
             Effect::Marks => self.fleet_is_old(),
             Effect::Ready => self.ready(),
-            Effect::Forgotten(id) => self.forgotten(id),
+            Effect::Forgotten(id, name) => self.forgotten(id, &name),
             Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
             Effect::Left => {
                 self.joined.as_mut().expect("it spoke").has_left = true;
@@ -505,6 +505,7 @@ impl Node {
         for id in ids {
             self.give_up(id);
         }
+        self.enable_the_gone(name);
         self.answer(request, answer);
     }
 

@@ -478,6 +478,10 @@ impl Node {
         if nodes.is_empty() {
             joined.unable.remove(target);
         }
+        if !is_unable && *node == joined.cluster.name {
+            // Whoever is forgotten by mistake says it again.
+            joined.yielded.remove(target);
+        }
         if let Some(entry) = self.catalogue.get(target, &self.rows) {
             let slot = entry.slot;
             let input = ownership::Input::Unable(slot, Arc::clone(node), is_unable);
@@ -537,6 +541,17 @@ impl Node {
         if joined.yielded.remove(name).is_some() {
             let key = unable_key(&joined.cluster.name, name);
             joined.cluster.write(now, key, None);
+        }
+    }
+
+    /// A person has the config read again: what could not be probed may have come with it.
+    pub(super) fn try_all_again(&mut self) {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let yielded = joined.yielded.iter();
+        let cannot = yielded.filter(|(_, (_, why))| *why == Unable::CannotProbe);
+        let names: Vec<Arc<str>> = cannot.map(|(name, _)| Arc::clone(name)).collect();
+        for name in names {
+            self.try_again(&name);
         }
     }
 

@@ -88,6 +88,21 @@ fn a_target_that_nobody_can_probe_is_tried_again_when_it_is_defined_anew() {
     }
 }
 
+/// The secret or the file that it lacked is there now.
+#[test]
+fn a_target_that_nobody_can_probe_is_tried_again_by_whoever_reads_its_config_again() {
+    let mut world = World::new(3, 6);
+    world.run(10);
+    world.everybody_sees("t5", Finding::Inconclusive(Doubt::Unable));
+    world.run(10);
+    assert_eq!(world.owner(0, "t5"), "");
+    world.sees(1, "t5", Finding::Passed);
+    let same = world.file.clone();
+    load(&mut world, 1, same);
+    world.run(3);
+    assert_eq!(world.owner(0, "t5"), "n1");
+}
+
 /// The numbers of the cases that a host has opened.
 fn cases(world: &World, at: usize) -> Vec<u64> {
     let notices = world.hosts[at].notices.iter();
