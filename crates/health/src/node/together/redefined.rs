@@ -199,3 +199,27 @@ fn what_was_written_of_a_deleted_target_is_not_shown_of_one_made_anew() {
         assert_eq!(world.state(at, "new"), (State::Up, 1), "n{at}");
     }
 }
+
+/// Broken by: what was promised of targets that are asked at another interval now grows old.
+#[test]
+fn nobody_is_said_to_be_late_with_a_promise_of_no_target() {
+    let mut world = World::new(3, 6);
+    world.run(10);
+    for _ in 0..2 {
+        let twice = world.file.iter().map(|definition| {
+            let mut definition = Definition::clone(definition);
+            definition.interval *= 2;
+            Arc::new(definition)
+        });
+        let twice = twice.collect();
+        load(&mut world, 0, twice);
+        world.run(30);
+    }
+    for host in &world.hosts {
+        let notices = host.notices.iter();
+        let late: Vec<_> = notices
+            .filter(|n| matches!(n, Notice::Promise { is_late: true, .. }))
+            .collect();
+        assert!(late.is_empty(), "{late:?}");
+    }
+}
