@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::{Slot, Version};
 
-use super::{Hot, Node, Role};
+use super::{Beat, Hot, Node, Role};
 use crate::catalogue::{Entry, Winner};
 use crate::cluster::{Known, definition_key};
 use crate::definition::{self, Definition};
@@ -30,6 +30,24 @@ pub(super) enum Effect {
     Changed,
     Removed,
     None,
+}
+
+/// What one input puts on the beat and takes off it again, or the other way round, stays as it was:
+/// taken off first, the one would be left on the beat for ever.
+fn cancel_out(off: &mut Vec<Beat>, on: &mut Vec<Beat>) {
+    if off.is_empty() || on.is_empty() {
+        return;
+    }
+    off.sort_unstable();
+    let mut is_back = vec![false; off.len()];
+    on.retain(|beat| {
+        let from = off.partition_point(|other| other < beat);
+        let same = (from..off.len()).take_while(|at| off[*at] == *beat);
+        let taken_off = same.into_iter().find(|at| !is_back[*at]);
+        taken_off.map(|at| is_back[at] = true).is_none()
+    });
+    let mut is_back = is_back.into_iter();
+    off.retain(|_| is_back.next() == Some(false));
 }
 
 impl Node {
@@ -248,11 +266,19 @@ impl Node {
         if self.off_beat.is_empty() && self.on_beat.is_empty() {
             return;
         }
-        let (mut off, on) = (
+        let (mut off, mut on) = (
             std::mem::take(&mut self.off_beat),
             std::mem::take(&mut self.on_beat),
         );
         let now = self.clock.node(self.now);
+        for &(slot, interval, _) in &on {
+            let hot = &mut self.hot[slot.index()];
+            if interval > FIRST_CHECK_AFTER && !hot.was_checked && !hot.waits {
+                hot.waits = true;
+                self.pace.wait(slot, None);
+            }
+        }
+        cancel_out(&mut off, &mut on);
         if off.len() > SWEEP {
             off.sort_unstable();
             self.schedule
@@ -261,13 +287,6 @@ impl Node {
             off.into_iter().for_each(|(slot, interval, phase)| {
                 self.schedule.remove(now, slot, interval, phase)
             });
-        }
-        for &(slot, interval, _) in &on {
-            let hot = &mut self.hot[slot.index()];
-            if interval > FIRST_CHECK_AFTER && !hot.was_checked && !hot.waits {
-                hot.waits = true;
-                self.pace.wait(slot, None);
-            }
         }
         if !on.is_empty() {
             self.schedule.add(now, on);
@@ -526,5 +545,24 @@ impl Node {
                 phase(&definition.name, definition.interval),
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_on_the_beat_and_taken_off_again_at_once_stays_as_it_was() {
+        let beat = |slot: u32, seconds: u64| -> Beat {
+            (Slot(slot), base::Duration::from_secs(seconds), 7)
+        };
+        let (mut off, mut on) = (
+            vec![beat(2, 1), beat(1, 2), beat(1, 1), beat(2, 1)],
+            vec![beat(3, 1), beat(1, 1), beat(2, 1), beat(1, 3)],
+        );
+        cancel_out(&mut off, &mut on);
+        assert_eq!(off, [beat(1, 2), beat(2, 1)]);
+        assert_eq!(on, [beat(3, 1), beat(1, 3)]);
     }
 }

@@ -5,6 +5,7 @@
 
 mod asked;
 mod blind;
+mod courses;
 mod forgotten;
 mod handed;
 mod hostile;
