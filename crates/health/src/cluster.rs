@@ -20,7 +20,7 @@ mod shares;
 mod votes;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -62,9 +62,6 @@ use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
-/// A node among few that was silent for so long was cut off, perhaps: what others wrote meanwhile
-/// it may not have heard. One that lives says something to each other every second.
-const SILENCE: Duration = Duration::from_millis(2_500);
 /// One node among others.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -101,8 +98,6 @@ pub(crate) struct Cluster {
     /// Who counts has changed since it was counted.
     is_count_old: bool,
     outbox: BTreeMap<SocketAddr, Vec<u8>>,
-    /// Who was told something since the last beat.
-    told: BTreeSet<SocketAddr>,
     effects: VecDeque<Effect>,
     /// Who is suspected, or not any more: told after the owners that follow from the same news, so
     /// that who has checked along for a suspect goes straight on as the owner.
@@ -163,7 +158,6 @@ impl Cluster {
             is_leaving: false,
             is_count_old: false,
             outbox: BTreeMap::new(),
-            told: BTreeSet::new(),
             effects: VecDeque::new(),
             suspicions: VecDeque::new(),
             joining: Vec::new(),
@@ -203,7 +197,6 @@ impl Cluster {
             self.settle_marks(Look::All);
             self.become_ready();
             self.seek();
-            self.break_the_silence();
         }
     }
 
@@ -231,11 +224,7 @@ impl Cluster {
             self.tongues.forget(from);
         }
         self.quorum.hear(sender, now);
-        let silent = self.peers.hear(now, sender);
-        if silent > SILENCE && self.membership.living() <= DIRECT_MAX + 1 {
-            self.marks.doubt(sender);
-            self.marks.trust(now, sender);
-        }
+        self.peers.hear(now, sender);
         for section in sections {
             self.section(sender, from, way, section);
         }
@@ -359,7 +348,6 @@ impl Cluster {
             self.sends.push_back((to, way, pack(wire, self.me, &bytes)));
             return;
         }
-        self.told.insert(to);
         let waiting = self.outbox.entry(to).or_default();
         if !waiting.is_empty() && waiting.len() + bytes.len() > ROOM {
             let full = std::mem::take(waiting);

@@ -54,24 +54,18 @@ pub(crate) struct Promised {
     pub(crate) except: Vec<u64>,
 }
 
-/// Who owns a target: places in the list of names, and since when the first does.
+/// Who owns a target: places in the list of names, and of what marks the first can mean it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owned {
     pub(crate) three: [u16; 3],
+    /// Since when this is the owner, at this interval, with this status if somebody else wrote it.
     pub(crate) epoch: u32,
-    /// Since when it can be known here that the owner means the same: when it became the owner, or
-    /// somebody else wrote the status. Rounded up; in tenths of a second.
+    /// When a status came that the owner wrote in a former life. Rounded up; in tenths of a second.
     pub(crate) since: u32,
 }
 
 impl Owned {
-    /// The owner is another, or the interval, from now on.
-    pub(crate) fn turn(&mut self, now: Time, epoch: u32) {
-        self.epoch = epoch;
-        self.anew(now);
-    }
-
-    /// Somebody else than the owner has written the status.
+    /// The owner has written the status in a former life, which it may have forgotten.
     pub(crate) fn anew(&mut self, now: Time) {
         self.since = u32::try_from(now.0.div_ceil(TENTH)).unwrap_or(u32::MAX);
     }
@@ -174,9 +168,9 @@ impl Fleet {
     }
 }
 
-/// What somebody has written is known to the target's owner after this, a new owner included. Until
-/// then the owner may be promising something else than is shown.
-pub(crate) const SPREAD: Duration = Duration::from_secs(2);
+/// What an owner has written in a former life is known to it after this. Until then it may be
+/// promising something else than is shown.
+const SPREAD: Duration = Duration::from_secs(2);
 /// A target that was not checked for so long is stale.
 pub(crate) fn stale_after(interval: Duration, timeout: Duration) -> Duration {
     interval * 2 + timeout + Duration::from_secs(5)

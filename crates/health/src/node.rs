@@ -213,6 +213,8 @@ struct Hot {
     /// The last beat came while its check was under way.
     owed: bool,
     soft: bool,
+    /// The last check that says anything found it silent.
+    is_silent: bool,
     /// Checks in a row that were held because nothing answered.
     held: u8,
     /// Why it is checked here.
@@ -533,8 +535,15 @@ impl Node {
             return;
         }
         hot.in_flight = false;
+        let judged = verdict::judge(&probed);
+        let was_silent = hot.is_silent;
+        match judged {
+            Finding::Inconclusive(_) => {}
+            Finding::Passed => hot.is_silent = false,
+            Finding::Failed(reason) => hot.is_silent = reason.is_silent(),
+        }
         let is_up = hot.counters.state == State::Up;
-        let answered = is_up && hot.counters.failures == 0;
+        let answered = is_up && hot.counters.failures == 0 && !was_silent;
         let is_first = !std::mem::replace(&mut hot.was_heard, true);
         let balance = Balance {
             now: self.now,
@@ -542,11 +551,11 @@ impl Node {
             interval: hot.interval,
             is_up,
             answered,
-            resumed: is_first && is_up && !answered,
+            resumed: is_first && is_up && hot.counters.failures > 0,
             up: self.counts.up,
             asks,
         };
-        let finding = self.uplink.weigh(&probed, verdict::judge(&probed), balance);
+        let finding = self.uplink.weigh(&probed, judged, balance);
         self.outputs.push_back(Output::Judged(probed.slot, finding));
         let (passed, reason) = match finding {
             Finding::Passed => (true, Reason::None),

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use base::{Duration, Slot, Wall};
+use base::{Duration, Slot, Wall, hash64};
 
 use crate::cluster::StatusEntry;
 use crate::definition::{self, Definition};
@@ -173,6 +173,16 @@ impl Row {
 
     fn status_bytes(&self) -> &[u8] {
         &self.status[usize::from(self.at & !SHADOWED)..]
+    }
+
+    /// The hash of its status, if another than this node wrote it; 0 for what nobody wrote.
+    pub(crate) fn foreign_to(&self, owner: &str) -> u64 {
+        let entry = self.status_bytes();
+        let by = StatusEntry::by_in(entry);
+        if by.is_empty() || by == owner {
+            return 0;
+        }
+        hash64(entry)
     }
 
     /// The target's name.

@@ -167,6 +167,15 @@ impl StatusEntry {
         Ok(Self { status, by, votes })
     }
 
+    /// Which node wrote an entry that was read before.
+    pub(crate) fn by_in(bytes: &[u8]) -> &str {
+        let mut r = Reader::new(bytes);
+        let mut fields = std::iter::from_fn(|| r.field().ok().flatten());
+        let by = fields.find(|(tag, _)| *tag == 8);
+        by.and_then(|(_, field)| field.rest_text().ok())
+            .unwrap_or_default()
+    }
+
     /// The greater knows more: what readers see of siblings, equally on every node.
     pub(crate) fn rank(&self) -> (u32, base::Wall, u8, &str) {
         let status = &self.status;

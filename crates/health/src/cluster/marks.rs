@@ -1,18 +1,16 @@
 //! What other owners promise: their marks as they came, the newest of each owner and interval.
 //!
 //! A mark counts once this node has all that the owner had written by then, and holds of the
-//! targets that both believe to be the owner's; until then it waits, and the older one stays. Of
-//! an owner that was suspected only what it found well after its return counts: what others wrote
-//! meanwhile it may not have heard. Ages add up along the way, so that no two clocks are compared
-//! (design.md, "Freshness and coverage").
+//! targets that both believe to be the owner's, with the same statuses where others wrote them;
+//! until then it waits, and the older one stays. Ages add up along the way, so that no two clocks
+//! are compared (design.md, "Freshness and coverage").
 //! Does not know targets or the wire.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use base::{Duration, NodeId, Time, Version};
+use base::{Duration, NodeId, Origin, Time, Version};
 
 use super::packet::Mark;
-use crate::fleet::SPREAD;
 
 /// Owners and intervals that are remembered at most; more are counted and dropped.
 const MARKS_MAX: usize = 16_384;
@@ -66,8 +64,6 @@ pub(crate) struct Marks {
     unseen: Vec<Place>,
     /// What is to be passed on, in turn.
     queue: VecDeque<Place>,
-    /// Owners that are suspected or dead, and since when those are back that were.
-    doubted: BTreeMap<NodeId, Option<Time>>,
     /// When this node's own were last offered to others.
     offered: BTreeMap<Duration, Time>,
     dropped: u64,
@@ -158,18 +154,6 @@ impl Marks {
         true
     }
 
-    /// An owner is suspected, or dead.
-    pub(crate) fn doubt(&mut self, owner: NodeId) {
-        self.doubted.insert(owner, None);
-    }
-
-    /// An owner is alive.
-    pub(crate) fn trust(&mut self, now: Time, owner: NodeId) {
-        if let Some(since @ None) = self.doubted.get_mut(&owner) {
-            *since = Some(now);
-        }
-    }
-
     /// Lets those count whose time has come; whether any did. `epoch_of` tells since when a sum is
     /// what this node believes of an owner's targets.
     pub(crate) fn settle(
@@ -195,14 +179,6 @@ impl Marks {
             if waiting.version.seq > 0 && !is_seen(waiting.version) {
                 continue;
             }
-            let is_in_touch = match self.doubted.get(&place.0) {
-                None => true,
-                Some(None) => false,
-                Some(Some(since)) => waiting.at >= *since + SPREAD,
-            };
-            if !is_in_touch {
-                continue;
-            }
             self.unsettled.remove(place);
             self.fresh.insert(*place);
             any = true;
@@ -221,7 +197,6 @@ impl Marks {
         self.newest.retain(|(of, _), _| *of != owner);
         self.held.retain(|(of, _), _| *of != owner);
         self.unsettled.retain(|(of, _)| *of != owner);
-        self.doubted.remove(&owner);
     }
 
     /// Those that began to count since the last call.
@@ -233,6 +208,13 @@ impl Marks {
     /// All that count.
     pub(crate) fn held(&self) -> impl Iterator<Item = (&Place, &Held)> {
         self.held.iter()
+    }
+
+    /// Whether an owner writes under this origin now, as its marks say.
+    pub(crate) fn writes_as(&self, owner: NodeId, origin: Origin) -> bool {
+        let marks = self.newest.range((owner, Duration::ZERO)..);
+        let mut marks = marks.take_while(|((of, _), _)| *of == owner);
+        marks.any(|(_, mark)| mark.version.origin == origin)
     }
 
     /// What is to be passed on now, at most so many, each so often in all.
@@ -276,7 +258,6 @@ const SECOND: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::Origin;
 
     const OWNER: NodeId = NodeId(7);
 
@@ -301,6 +282,22 @@ mod tests {
     /// Sums below 10 are what this node believes, each since the epoch of its own number.
     fn believed(_: NodeId, _: Duration, sum: u64) -> Option<u32> {
         u32::try_from(sum).ok().filter(|sum| *sum < 10)
+    }
+
+    #[test]
+    fn an_owner_writes_as_its_newest_mark_of_any_interval_says() {
+        let mut marks = Marks::default();
+        assert!(!marks.writes_as(OWNER, Origin(1)));
+        marks.hear(Time(5_000_000), mark(1_000, 1, 9));
+        let mut other = mark(1_000, 1, 9);
+        (other.interval, other.version.origin) = (SECOND * 2, Origin(2));
+        marks.hear(Time(5_000_000), other);
+        assert!(marks.writes_as(OWNER, Origin(1)) && marks.writes_as(OWNER, Origin(2)));
+        assert!(!marks.writes_as(NodeId(8), Origin(1)));
+        let mut later = mark(1_000, 1, 1);
+        later.version.origin = Origin(2);
+        marks.hear(Time(7_000_000), later);
+        assert!(!marks.writes_as(OWNER, Origin(1)), "that life is over");
     }
 
     #[test]
@@ -352,30 +349,6 @@ mod tests {
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
         assert!(marks.settle(Look::All, |_| true, |_, _, sum| (sum == 77).then_some(8)));
         assert_eq!(held(&marks), Some((Time(5_000_000), 8)));
-    }
-
-    #[test]
-    fn of_an_owner_that_was_suspected_only_what_it_found_after_its_return_counts() {
-        let mut marks = Marks::default();
-        marks.hear(Time(5_000_000), mark(1_000, 1, 0));
-        marks.settle(Look::All, |_| true, believed);
-        marks.doubt(OWNER);
-        marks.hear(Time(6_000_000), mark(0, 1, 0));
-        assert!(
-            !marks.settle(Look::All, |_| true, believed),
-            "it is suspected"
-        );
-        marks.trust(Time(7_000_000), OWNER);
-        marks.trust(Time(9_000_000), OWNER);
-        marks.hear(Time(8_500_000), mark(0, 1, 0));
-        assert!(
-            !marks.settle(Look::All, |_| true, believed),
-            "it may not have heard"
-        );
-        assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
-        marks.hear(Time(9_500_000), mark(500, 1, 0));
-        assert!(marks.settle(Look::All, |_| true, believed));
-        assert_eq!(held(&marks), Some((Time(9_000_000), 1)));
     }
 
     #[test]

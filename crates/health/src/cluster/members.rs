@@ -194,11 +194,6 @@ impl Cluster {
 
     pub(super) fn member_changed(&mut self, member: &membership::Member) {
         let state = member.state;
-        match state {
-            State::Alive => self.marks.trust(self.now, member.id),
-            _ if member.id == self.me => {}
-            State::Suspect | State::Dead | State::Left => self.marks.doubt(member.id),
-        }
         let change = self.peers.changed(self.now, member);
         // What is still said of an earlier life at the same place may be of another release.
         if change.bearer == Some(member.id) {

@@ -159,14 +159,10 @@ impl Peers {
     }
 
     /// Something came from a node; of strangers nothing is kept.
-    ///
-    /// Returns how long nothing had come from it; nothing at all if this is the first.
-    pub(super) fn hear(&mut self, now: Time, id: NodeId) -> Duration {
-        if !self.states.contains_key(&id) {
-            return Duration::ZERO;
+    pub(super) fn hear(&mut self, now: Time, id: NodeId) {
+        if self.states.contains_key(&id) {
+            self.heard.insert(id, now);
         }
-        let last = self.heard.insert(id, now);
-        last.map_or(Duration::ZERO, |last| now.since(last))
     }
 
     /// Whether this disk has never met another member: it is as good as empty. `is_alone`: there

@@ -3,10 +3,10 @@
 //! Source: `docs/freshness.md`. Does not know what a promise is made from (`rounds.rs`) or who
 //! reads it.
 
-use base::{Duration, NodeId, Rng, Time, Version};
+use base::{Duration, NodeId, Origin, Rng, Time, Version};
 
 use super::marks::Look;
-use super::{Cluster, DIRECT_MAX, Effect, Mark, Section, packet};
+use super::{Cluster, DIRECT_MAX, Effect, Mark, packet};
 use crate::node::Mutation;
 
 /// Beyond that, so many at a time, and each mark so often by each node.
@@ -14,7 +14,6 @@ const FAN_OUT: usize = 2;
 const COPIES: u8 = 3;
 /// So many at once and to each: two or three datagrams.
 const MARKS_AT_ONCE: usize = 64;
-
 /// What an owner may say of all its targets of one interval.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
@@ -46,20 +45,6 @@ impl Cluster {
         };
         if self.marks.settle(look, is_seen, epoch_of) {
             self.effects.push_back(Effect::Marks);
-        }
-    }
-
-    /// Among few, whoever was told nothing for a second hears at least that this node is there.
-    pub(super) fn break_the_silence(&mut self) {
-        let told = std::mem::take(&mut self.told);
-        if self.membership.living() > DIRECT_MAX + 1 || self.is_leaving {
-            return;
-        }
-        for id in self.peers.others(self.me, &self.membership) {
-            let member = self.membership.member(id);
-            if member.is_some_and(|member| !told.contains(&member.address)) {
-                self.say(id, &Section::Here);
-            }
         }
     }
 
@@ -125,6 +110,16 @@ impl Cluster {
             self.marks.offer(now, mark, spacing);
         }
         self.settle_marks(Look::All);
+    }
+
+    /// Whether the node of this name writes under this origin in its present life, as far as it
+    /// has said.
+    pub(crate) fn writes_as(&self, name: &str, origin: Origin) -> bool {
+        if *name == *self.name {
+            return self.store.origin() == Some(origin);
+        }
+        let id = self.peers.living(name);
+        id.is_some_and(|id| self.marks.writes_as(id, origin))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Which targets each owner has, as this node believes: a sum for every owner and interval.
 //!
-//! A mark says of which targets it holds by the sum of their names. Whoever believes the same now,
-//! or has a moment ago, may let it count; a node that still shows a target which the owner has
-//! already lost, or was never told of, may not. O(1) for each change of one target.
+//! A mark says of which targets it holds by the sum of their names, and of those statuses that
+//! another than the owner wrote. Whoever believes the same now, or has a moment ago, may let it
+//! count; a node that still shows a target which the owner has already lost, or was never told of,
+//! may not, nor one that shows what another wrote and the owner does not know, or the other way
+//! round. (The owner's own writes come before its mark.) O(1) for each change of one target.
 //! Does not know marks, members, definitions or the wire.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +40,8 @@ pub(crate) struct Shares {
     intervals: BTreeMap<Duration, u16>,
     shares: BTreeMap<Class, Share>,
     counted: Vec<Class>,
+    /// The hashes of the statuses that another than the owner wrote.
+    foreign: BTreeMap<Slot, u64>,
     epoch: u32,
 }
 
@@ -63,14 +67,16 @@ impl Shares {
         &self.names
     }
 
-    /// The target in `slot` is this owner's at this interval now, or nobody's. Returns the epoch
-    /// in which that became so; `None` if it was so before.
+    /// The target in `slot` is this owner's at this interval now, or nobody's, and its status has
+    /// this hash if another wrote it, else 0. Returns the epoch in which that became so; `None` if
+    /// it was so before.
     pub(crate) fn count(
         &mut self,
         now: Time,
         slot: Slot,
         name: &str,
         of: Option<(u16, Duration)>,
+        foreign: u64,
     ) -> Option<u32> {
         let class = self.class(of);
         if self.counted.len() <= slot.index() {
@@ -80,8 +86,10 @@ impl Shares {
             }
             self.counted.resize(slot.index() + 1, NONE);
         }
+        let foreign = if class == NONE { 0 } else { foreign };
         let before = std::mem::replace(&mut self.counted[slot.index()], class);
-        if before == class {
+        let was_foreign = self.replace_foreign(slot, foreign);
+        if (before, was_foreign) == (class, foreign) {
             return None;
         }
         self.epoch += 1;
@@ -89,14 +97,25 @@ impl Shares {
         if before.0 != NOBODY {
             let share = self.shares.get_mut(&before).expect("it was counted there");
             share.count -= 1;
-            share.turn(now, self.epoch, share.sum.wrapping_sub(hash));
+            let sum = share.sum.wrapping_sub(together(hash, was_foreign));
+            share.turn(now, self.epoch, sum);
         }
         if class.0 != NOBODY {
             let share = self.shares.entry(class).or_default();
             share.count += 1;
-            share.turn(now, self.epoch, share.sum.wrapping_add(hash));
+            let sum = share.sum.wrapping_add(together(hash, foreign));
+            share.turn(now, self.epoch, sum);
         }
         Some(self.epoch)
+    }
+
+    fn replace_foreign(&mut self, slot: Slot, foreign: u64) -> u64 {
+        let before = match foreign {
+            0 if self.foreign.is_empty() => None,
+            0 => self.foreign.remove(&slot),
+            foreign => self.foreign.insert(slot, foreign),
+        };
+        before.unwrap_or_default()
     }
 
     fn class(&mut self, of: Option<(u16, Duration)>) -> Class {
@@ -130,6 +149,11 @@ impl Shares {
         let known = former.iter().rev().find(|(_, former)| *former == sum);
         known.map(|(epoch, _)| *epoch)
     }
+}
+
+/// What one target adds to a sum: the hash of its name, and that of a status that belongs to it.
+const fn together(name: u64, foreign: u64) -> u64 {
+    name.wrapping_add(foreign.wrapping_mul(name | 1))
 }
 
 impl Share {
@@ -175,9 +199,9 @@ mod tests {
                 let here = of.map(|(is_a, i)| (place(is_a, a, b), i));
                 let there = of.map(|(is_a, i)| (place(is_a, their_a, their_b), i));
                 let now = Time(rng.below(1_000));
-                mine.count(now, Slot(slot), &name, here);
+                mine.count(now, Slot(slot), &name, here, 0);
                 // Their slots are others.
-                theirs.count(now, Slot(19 - slot), &name, there);
+                theirs.count(now, Slot(19 - slot), &name, there, 0);
             }
             for (owner, interval) in [("a", SECOND), ("b", SECOND), ("a", SECOND * 2)] {
                 let (mine, theirs) = (mine.of(owner, interval), theirs.of(owner, interval));
@@ -189,9 +213,9 @@ mod tests {
     #[test]
     fn a_sum_from_before_a_change_has_the_epoch_from_before_it() {
         let (mut shares, a, _) = two();
-        let first = shares.count(Time(1), Slot(0), "t0", Some((a, SECOND)));
+        let first = shares.count(Time(1), Slot(0), "t0", Some((a, SECOND)), 0);
         let (_, before) = shares.of("a", SECOND);
-        let second = shares.count(Time(2), Slot(1), "t1", Some((a, SECOND)));
+        let second = shares.count(Time(2), Slot(1), "t1", Some((a, SECOND)), 0);
         let (count, after) = shares.of("a", SECOND);
         assert_eq!(count, 2);
         assert_eq!(shares.epoch("a", SECOND, before), first);
@@ -200,7 +224,7 @@ mod tests {
         assert_eq!(shares.epoch("a", SECOND, 77), None);
         assert_eq!(shares.epoch("b", SECOND, before), None);
         assert_eq!(
-            shares.count(Time(3), Slot(1), "t1", Some((a, SECOND))),
+            shares.count(Time(3), Slot(1), "t1", Some((a, SECOND)), 0),
             None
         );
     }
@@ -208,29 +232,66 @@ mod tests {
     #[test]
     fn what_moves_to_another_owner_or_interval_leaves_the_former_sum() {
         let (mut shares, a, b) = two();
-        shares.count(Time(1), Slot(0), "t0", Some((a, SECOND)));
-        shares.count(Time(2), Slot(0), "t0", Some((b, SECOND)));
+        shares.count(Time(1), Slot(0), "t0", Some((a, SECOND)), 0);
+        shares.count(Time(2), Slot(0), "t0", Some((b, SECOND)), 0);
         assert_eq!(shares.of("a", SECOND), (0, 0));
         assert_eq!(shares.of("b", SECOND).0, 1);
-        shares.count(Time(3), Slot(0), "t0", Some((b, SECOND * 2)));
+        shares.count(Time(3), Slot(0), "t0", Some((b, SECOND * 2)), 0);
         assert_eq!(shares.of("b", SECOND), (0, 0));
-        shares.count(Time(4), Slot(0), "t0", None);
+        shares.count(Time(4), Slot(0), "t0", None, 0);
         assert_eq!(shares.of("b", SECOND * 2), (0, 0));
+    }
+
+    #[test]
+    fn a_status_that_another_wrote_is_a_part_of_its_owners_sum_until_the_owner_writes() {
+        for seed in 0..200 {
+            let mut rng = Rng::new(seed);
+            let (mut mine, a, b) = two();
+            let mut last = BTreeMap::new();
+            for n in 0..100 {
+                let slot = u32::try_from(rng.below(6)).unwrap();
+                let foreign = if rng.chance(50) { 0 } else { 1 + rng.below(3) };
+                let of = (!rng.chance(10)).then_some((if rng.chance(50) { a } else { b }, SECOND));
+                let name = format!("t{slot}");
+                let epoch = mine.count(Time(n), Slot(slot), &name, of, foreign);
+                let now = of.map(|of| (of, foreign));
+                let before = last.insert(slot, now).flatten();
+                assert_eq!(epoch.is_some(), before != now, "seed {seed}");
+            }
+            // Whoever was told only the end of it believes the same.
+            let (mut theirs, ..) = two();
+            for (slot, now) in &last {
+                let (of, foreign) = now.map_or((None, 0), |(of, foreign)| (Some(of), foreign));
+                theirs.count(Time(0), Slot(*slot), &format!("t{slot}"), of, foreign);
+            }
+            for owner in ["a", "b"] {
+                let (mine, theirs) = (mine.of(owner, SECOND), theirs.of(owner, SECOND));
+                assert_eq!(mine, theirs, "seed {seed}");
+            }
+            let held = last.values().flatten().filter(|(_, foreign)| *foreign > 0);
+            assert_eq!(mine.foreign.len(), held.count(), "seed {seed}");
+        }
     }
 
     #[test]
     fn only_the_last_changes_are_remembered() {
         let (mut shares, a, _) = two();
-        shares.count(Time(0), Slot(0), "t0", Some((a, SECOND)));
+        shares.count(Time(0), Slot(0), "t0", Some((a, SECOND)), 0);
         let (_, first) = shares.of("a", SECOND);
         for n in 1..=40 {
-            shares.count(Time(n), Slot(1), "t1", (n % 2 == 1).then_some((a, SECOND)));
-            shares.count(Time(n), Slot(2), &format!("u{n}"), Some((a, SECOND)));
-            shares.count(Time(n), Slot(2), &format!("u{n}"), None);
+            shares.count(
+                Time(n),
+                Slot(1),
+                "t1",
+                (n % 2 == 1).then_some((a, SECOND)),
+                0,
+            );
+            shares.count(Time(n), Slot(2), &format!("u{n}"), Some((a, SECOND)), 0);
+            shares.count(Time(n), Slot(2), &format!("u{n}"), None, 0);
         }
         assert!(shares.epoch("a", SECOND, first).is_some(), "it is so again");
         for n in 0..20 {
-            shares.count(Time(50 + n), Slot(10 + n as u32), "v", Some((a, SECOND)));
+            shares.count(Time(50 + n), Slot(10 + n as u32), "v", Some((a, SECOND)), 0);
         }
         assert_eq!(shares.epoch("a", SECOND, first), None);
         let share = shares.shares.values().next().unwrap();

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Slot, Version, Wall, hash64};
+use base::{Duration, NodeId, Origin, Slot, Version, Wall, hash64};
 
 use super::ownership::Unable;
 use super::{Mutation, Node, Role};
@@ -297,11 +297,7 @@ impl Node {
     /// Others see it answer: it stays as it is, and that is shown.
     fn outvoted(&mut self, slot: Slot, votes: Votes) {
         let hot = &mut self.hot[slot.index()];
-        // Its last check here has failed all the same: it is not one that answered.
-        hot.counters = Counters {
-            failures: 1.min(hot.rule.fall - 1),
-            ..Counters::new(hot.counters.state)
-        };
+        hot.counters = Counters::new(hot.counters.state);
         let joined = self.joined.as_mut().expect("it had a case");
         let times = joined.outvoted.entry(slot).or_default();
         *times += 1;
@@ -414,14 +410,16 @@ impl Node {
         let is_behind = joined.ahead.contains_key(&slot);
         let row = self.row(slot).clone();
         let shown = row.entry();
-        if shown.status != entry.status {
-            self.is_it_foreign(slot, &entry.by);
-        }
         if shown.status != entry.status || shown.votes != entry.votes {
             self.show_status(&row, &entry, bytes);
         } else if !row.keeps_entry(&bytes.0) {
             // Written anew, as when a node's writes are taken over.
             self.place(row.with_entry(bytes, entry.status.state));
+        }
+        if shown.status == entry.status {
+            self.recount(slot);
+        } else {
+            self.is_it_foreign(slot, &entry.by, version.origin);
         }
         let hot = &mut self.hot[slot.index()];
         if !is_behind && hot.counters.state != entry.status.state {
@@ -433,18 +431,24 @@ impl Node {
         }
     }
 
-    /// A status that somebody else than the target's owner wrote: what the owner promises may be
-    /// of another one, until it knows this one; and an owner that learns it has to check again.
-    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>) {
+    /// A status that somebody else than the target's owner wrote, or its owner in a former life
+    /// that it may have forgotten: what the owner promises may be of another one, until it knows
+    /// this one; and an owner that learns it has to check again.
+    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin) {
         let now = self.now;
+        let epoch = self.recount(slot);
         let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
-        let by = joined.place(by);
+        let is_this_life = joined.cluster.writes_as(by, origin);
         let mut owned = self.staging.owned(slot);
-        if owned.three[0] == by || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
+        let is_owners = owned.three[0] == joined.place(by);
+        if is_owners && is_this_life || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
-        owned.anew(now);
+        owned.epoch = epoch.unwrap_or(owned.epoch);
+        if is_owners {
+            owned.anew(now);
+        }
         self.staging.own(slot, owned);
         let hot = &mut self.hot[slot.index()];
         if hot.role == Role::Owner && !is_paused {
@@ -466,6 +470,7 @@ impl Node {
         let status = Status::new(self.clock.wall(self.now));
         self.hot[slot.index()].counters = Counters::new(State::Unknown);
         self.place(row.with_status(&status, &None));
+        self.recount(slot);
         if self.hot[slot.index()].role == Role::Owner {
             self.drop_case(slot);
             self.pause_or_resume(slot);

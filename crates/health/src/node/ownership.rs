@@ -246,23 +246,28 @@ impl Node {
     /// Who has this target at which interval, as this node believes, is counted; a mark that does
     /// not know it so holds not of it.
     pub(super) fn count_share(&mut self, slot: Slot) {
+        if let Some(epoch) = self.recount(slot) {
+            let owned = self.staging.owned(slot);
+            self.staging.own(slot, Owned { epoch, ..owned });
+        }
+    }
+
+    /// Counts a target and its status in its owner's share; since which epoch it is so, if it was
+    /// not before.
+    pub(super) fn recount(&mut self, slot: Slot) -> Option<u32> {
         let now = self.now;
         let (Some(joined), Some(row)) = (&mut self.joined, self.rows.get(slot)) else {
-            return;
+            return None;
         };
         let place = self.staging.owned(slot).three[0];
         let (interval, _) = row.pace();
         let of = (!row.is_paused()).then_some((place, interval));
         let shares = &mut joined.cluster.shares;
-        if let Some(epoch) = shares.count(now, slot, row.name(), of) {
-            let mut owned = self.staging.owned(slot);
-            let since = owned.since;
-            owned.turn(now, epoch);
-            if self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
-                owned.since = since;
-            }
-            self.staging.own(slot, owned);
-        }
+        let owner = shares.names().get(usize::from(place));
+        let is_blunt = self.config.mutation == Some(Mutation::MarkHoldsAtOnce);
+        let foreign = owner.filter(|_| !is_blunt);
+        let foreign = foreign.map_or(0, |owner| row.foreign_to(owner));
+        shares.count(now, slot, row.name(), of, foreign)
     }
 
     /// A target is gone: it is nobody's share.
@@ -270,7 +275,7 @@ impl Node {
         let now = self.now;
         let row = self.row(slot).clone();
         if let Some(joined) = &mut self.joined {
-            joined.cluster.shares.count(now, slot, row.name(), None);
+            joined.cluster.shares.count(now, slot, row.name(), None, 0);
         }
     }
 

@@ -47,6 +47,9 @@ const UNKNOWN: Duration = Duration::from_secs(3);
 const NEW: Duration = Duration::from_secs(4);
 /// How long what is taken away may be on its way out.
 const GOES: Duration = Duration::from_secs(2);
+/// How long after two files that were loaded within [`GOES`] of each other: whoever has the one
+/// that counts writes again what the other took away, the last of seven 3.8 s later.
+const IS_MENDED: Duration = Duration::from_secs(6);
 /// How often a host's views are looked at for their ages.
 const VIEWED_EVERY: Duration = Duration::from_millis(300);
 
@@ -510,12 +513,6 @@ impl Judge<'_> {
                 continue;
             }
             for host in self.hosts().filter(|host| world.is_running(*host)) {
-                let disk = self.trouble.slow_disk(host, now) * 2;
-                let is_lonely = self.is_in_minority(world, host);
-                if now < due(detection) + disk || (is_lonely && now < due(LONELY_DETECTION) + disk)
-                {
-                    continue;
-                }
                 let view = world.node(host).expect("it runs").node().view();
                 let Some(row) = view.get(name) else {
                     continue;
@@ -527,6 +524,16 @@ impl Judge<'_> {
                     .next()
                     .and_then(|name| self.host_of(name));
                 let owner = owner.filter(|owner| world.is_running(*owner));
+                // What is not on its owner's disk is told to nobody.
+                let disks = [Some(host), owner.filter(|owner| *owner != host)];
+                let disks = disks.into_iter().flatten();
+                let disks = disks.map(|host| self.trouble.slow_disk(host, now) * 2);
+                let disk: Duration = disks.sum();
+                let is_lonely = self.is_in_minority(world, host);
+                if now < due(detection) + disk || (is_lonely && now < due(LONELY_DETECTION) + disk)
+                {
+                    continue;
+                }
                 let is_minority =
                     is_lonely || owner.is_some_and(|owner| self.is_in_minority(world, owner));
                 let allows = self.allowed(now, is_minority, state);
@@ -545,9 +552,10 @@ impl Judge<'_> {
     /// Whether a target may be on its way out: its status may go before its definition.
     fn is_going(&self, now: Time, name: &str) -> bool {
         let reloads = self.ledger.reloads.iter().map(|reload| reload.at);
-        let ops = self.ledger.ops.values().filter(|op| *op.name == *name);
-        let mut asked = reloads.chain(ops.map(|op| op.at));
-        asked.any(|at| now < at + GOES)
+        let reloads: Vec<Time> = reloads.filter(|at| now < *at + IS_MENDED).collect();
+        let two = reloads.windows(2).any(|two| two[1].since(two[0]) < GOES);
+        let mut ops = self.ledger.ops.values().filter(|op| *op.name == *name);
+        two || reloads.iter().any(|at| now < *at + GOES) || ops.any(|op| now < op.at + GOES)
     }
 
     /// Whether a host can talk with no more than half of all, itself included.
