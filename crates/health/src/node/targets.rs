@@ -395,10 +395,14 @@ impl Node {
             hot.was_checked = false;
             // The old counters must not come back after a crash.
             self.soften(slot);
-        } else if definition.paused {
-            // What is under way belongs to no round of the owner's any more, and says nothing.
+        }
+        if definition.paused {
+            // What is under way belongs to no round of the owner's any more, and says nothing; and
+            // nothing that waits may start, though it was resumed a moment ago.
+            let hot = &mut self.hot[slot.index()];
             hot.ticket.0 = hot.ticket.0.wrapping_add(1);
             hot.in_flight = false;
+            hot.counters = Counters::new(State::Paused);
         }
         if role != Role::None {
             self.join_beat(slot, &definition);
