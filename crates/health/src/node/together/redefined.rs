@@ -103,6 +103,27 @@ fn a_target_that_nobody_can_probe_is_tried_again_by_whoever_reads_its_config_aga
     assert_eq!(world.owner(0, "t5"), "n1");
 }
 
+/// Broken by: the second has the number of the first, and leaves out what was so before both.
+#[test]
+fn of_two_reloads_before_the_disk_has_the_first_the_second_is_in_effect_on_all() {
+    for rise in 3..12 {
+        let mut world = World::new(3, 6);
+        world.run(10);
+        let first = world.file.clone();
+        let mut other = with(&world, "t1", |d| d.rule.rise = rise);
+        other.push(target("added", 2));
+        other.remove(usize::from(rise) % 6);
+        load(&mut world, 0, other);
+        load(&mut world, 0, first.clone());
+        world.run(8);
+        for at in 0..3 {
+            let view = world.node(at).view();
+            let shown: Vec<_> = view.rows(None).map(Row::definition).collect();
+            assert_eq!(shown, first, "n{at}, {rise}");
+        }
+    }
+}
+
 /// The numbers of the cases that a host has opened.
 fn cases(world: &World, at: usize) -> Vec<u64> {
     let notices = world.hosts[at].notices.iter();
