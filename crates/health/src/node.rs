@@ -176,9 +176,9 @@ pub struct Node {
     /// Slots whose counters changed since they were last written.
     soft: Vec<Slot>,
     soft_at: Time,
-    /// Targets that left or joined the beat with the input in hand.
-    off_beat: Vec<Beat>,
-    on_beat: Vec<Beat>,
+    /// What left and joined the beat with the input in hand, each with its place among both.
+    off_beat: Vec<(Beat, usize)>,
+    on_beat: Vec<(Beat, usize)>,
     /// Beats that former owners missed, of targets that joined with the input in hand.
     missed: Vec<(NodeTime, Slot)>,
     /// When the node clock last jumped.

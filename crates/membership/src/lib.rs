@@ -61,6 +61,8 @@ pub struct Membership {
     alarms: Alarms,
     phase: Phase,
     awareness: Awareness,
+    /// Before this no pull makes it better.
+    better_at: Time,
     push: Push,
     turns: Ring,
     pulls: Ring,
@@ -96,6 +98,7 @@ impl Membership {
             alarms: Alarms::default(),
             phase: Phase::New,
             awareness: Awareness::new(mutation == Mutation::NoNacks),
+            better_at: Time::ZERO,
             push: Push::default(),
             turns: Ring::default(),
             pulls: Ring::default(),

@@ -130,6 +130,10 @@ impl Membership {
             return;
         };
         let member = &record.member;
+        let scale = match purpose {
+            Purpose::Pull => 1,
+            _ => self.awareness.scale(),
+        };
         let probe = Probe {
             target: id,
             address: member.address,
@@ -137,11 +141,21 @@ impl Membership {
             incarnation: member.incarnation,
             born: record.born,
             sent: now,
-            patience: record.rtt.patience(self.config.probe_every) * self.awareness.scale(),
+            patience: record.rtt.patience(self.config.probe_every) * scale,
             helpers: None,
             nacks: 0,
         };
         self.begin(probe);
+    }
+
+    /// Members are pulled from every second, however unhealthy this node believes itself to be; an
+    /// answer in the time that a healthy one has says that it is not so any more. Otherwise whoever
+    /// believes the worst, as after a cut, would ask so rarely that it took 44 s to believe the best.
+    fn pull_answered(&mut self, now: Time) {
+        if now >= self.better_at {
+            self.better_at = now + self.config.probe_every;
+            self.awareness.better();
+        }
     }
 
     /// Asks another bearer of our name, who need not be known.
@@ -275,6 +289,7 @@ impl Membership {
         }
         match probe.purpose {
             Purpose::Turn | Purpose::Confirm => self.awareness.better(),
+            Purpose::Pull if is_direct => self.pull_answered(now),
             Purpose::Name => self.namesake_answers(now, &probe, settled),
             Purpose::Farewell => self.farewell_heard(),
             Purpose::Pull | Purpose::Recontact => {}
@@ -408,6 +423,7 @@ impl Membership {
             return;
         }
         self.awareness.worse(1);
+        self.better_at = now + self.config.probe_every;
         for id in self
             .table
             .random(&mut self.rng, PULLS_ON_WAKING, self.config.me.id)

@@ -12,7 +12,7 @@ const LANDING: u64 = 170;
 /// the other side of a cut; an owner that asked again and again who was cut off; a peer spoken to in the
 /// wire version of its former life; a target that everybody had yielded; and two that were judged
 /// wrongly.
-const BROKEN_ONCE: [(Kind, u64); 14] = [
+const BROKEN_ONCE: [(Kind, u64); 16] = [
     (Kind::Writes, 423),
     (Kind::Writes, 1_124),
     (Kind::Writes, 966),
@@ -27,6 +27,8 @@ const BROKEN_ONCE: [(Kind, u64); 14] = [
     (Kind::Cuts, 8_734),
     (Kind::Cuts, 7_500),
     (Kind::Writes, 8_192),
+    (Kind::All, 20_002),
+    (Kind::All, 7_630),
 ];
 
 #[expect(

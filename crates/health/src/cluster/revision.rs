@@ -75,6 +75,24 @@ impl Manifest {
         (self.revision, self.sum)
     }
 
+    /// The one that counts of those that were written without knowing of each other; what the
+    /// others held is a part of its past, as if it had replaced them.
+    pub(crate) fn of_siblings(mut all: Vec<Self>) -> Option<Self> {
+        all.sort_unstable_by_key(Self::rank);
+        let mut counts = all.pop()?;
+        let earlier = all.iter().flat_map(|other| {
+            [other.sum]
+                .into_iter()
+                .chain(other.past.iter().rev().copied())
+        });
+        for sum in earlier {
+            if !counts.knows(sum) && counts.past.len() < PAST {
+                counts.past.push_front(sum);
+            }
+        }
+        Some(counts)
+    }
+
     /// Whether this content is the present one or one of the last hundred.
     pub(crate) fn knows(&self, sum: u64) -> bool {
         self.revision > 0 && (self.sum == sum || self.past.contains(&sum))
@@ -239,6 +257,31 @@ mod tests {
 
     fn give(catalog: &mut Catalog, name: &str, content: &str) {
         catalog.entry(Time(0), &name.into(), Some(content.as_bytes()), None);
+    }
+
+    /// Broken once: a node that lost its disk brought back a file that had lost to another.
+    #[test]
+    fn what_lost_to_a_revision_of_the_same_time_is_a_part_of_its_past() {
+        let first = manifest(1, &["A1"]);
+        let next = |base: &Manifest, content: &str| {
+            let (sum, count) = sum_of([content.as_bytes()].into_iter());
+            base.next(None, sum, count, "n1".into())
+        };
+        let mine = next(&next(&first, "B1"), "B2");
+        let theirs = next(&first, "C1");
+        let counts = Manifest::of_siblings(vec![mine.clone(), theirs]).expect("two were given");
+        assert_eq!(counts.rank(), mine.rank());
+        let held = |content: &str| hash64(content.as_bytes());
+        for content in ["A1", "B1", "B2", "C1"] {
+            assert!(counts.knows(held(content)), "{content}");
+        }
+        assert_eq!(counts.past.len(), 3);
+        assert_eq!(counts.past.back(), Some(&held("B1")), "the newest is last");
+        assert_eq!(Manifest::of_siblings(vec![]), None);
+        // However many there were, a hundred are remembered.
+        let many = (0..300_u64).map(|n| next(&manifest(n, &["D"]), &n.to_string()));
+        let counts = Manifest::of_siblings(many.collect()).expect("many were given");
+        assert_eq!(counts.past.len(), PAST);
     }
 
     #[test]

@@ -468,7 +468,7 @@ impl Node {
         let manifests = held
             .iter()
             .filter_map(|held| Manifest::decode(held.value?).ok());
-        if let Some(manifest) = manifests.max_by_key(Manifest::rank) {
+        if let Some(manifest) = Manifest::of_siblings(manifests.collect()) {
             joined.cluster.catalog.hear(now, manifest);
         }
     }

@@ -32,24 +32,6 @@ pub(super) enum Effect {
     None,
 }
 
-/// What one input puts on the beat and takes off it again, or the other way round, stays as it was:
-/// taken off first, the one would be left on the beat for ever.
-fn cancel_out(off: &mut Vec<Beat>, on: &mut Vec<Beat>) {
-    if off.is_empty() || on.is_empty() {
-        return;
-    }
-    off.sort_unstable();
-    let mut is_back = vec![false; off.len()];
-    on.retain(|beat| {
-        let from = off.partition_point(|other| other < beat);
-        let same = (from..off.len()).take_while(|at| off[*at] == *beat);
-        let taken_off = same.into_iter().find(|at| !is_back[*at]);
-        taken_off.map(|at| is_back[at] = true).is_none()
-    });
-    let mut is_back = is_back.into_iter();
-    off.retain(|_| is_back.next() == Some(false));
-}
-
 impl Node {
     /// Takes in what the disk held. Targets made through the API are back at once; statuses of
     /// others wait until the config file is loaded.
@@ -270,23 +252,28 @@ impl Node {
             std::mem::take(&mut self.off_beat),
             std::mem::take(&mut self.on_beat),
         );
+        off.sort_unstable();
+        // What joined and left with one input was never on the beat, and is not put on it now.
+        on.retain(|&(beat, joined)| {
+            let next = off.partition_point(|&of| of <= (beat, joined));
+            off.get(next).is_none_or(|&(of, _)| of != beat)
+        });
         let now = self.clock.node(self.now);
+        if off.len() > SWEEP {
+            self.schedule
+                .remove_all(|slot| off.binary_search_by_key(&slot, |(beat, _)| beat.0).is_ok());
+        } else {
+            off.into_iter().for_each(|((slot, interval, phase), _)| {
+                self.schedule.remove(now, slot, interval, phase)
+            });
+        }
+        let on: Vec<Beat> = on.into_iter().map(|(beat, _)| beat).collect();
         for &(slot, interval, _) in &on {
             let hot = &mut self.hot[slot.index()];
             if interval > FIRST_CHECK_AFTER && !hot.was_checked && !hot.waits {
                 hot.waits = true;
                 self.pace.wait(slot, None);
             }
-        }
-        cancel_out(&mut off, &mut on);
-        if off.len() > SWEEP {
-            off.sort_unstable();
-            self.schedule
-                .remove_all(|slot| off.binary_search_by_key(&slot, |beat| beat.0).is_ok());
-        } else {
-            off.into_iter().for_each(|(slot, interval, phase)| {
-                self.schedule.remove(now, slot, interval, phase)
-            });
         }
         if !on.is_empty() {
             self.schedule.add(now, on);
@@ -532,41 +519,23 @@ impl Node {
     pub(super) fn leave_beat(&mut self, slot: Slot, definition: &Definition) {
         if !definition.paused {
             self.pace.remove(definition.interval);
-            self.off_beat.push((
-                slot,
-                definition.interval,
-                phase(&definition.name, definition.interval),
-            ));
+            let (interval, order) = (definition.interval, self.beats_changed());
+            let beat = (slot, interval, phase(&definition.name, interval));
+            self.off_beat.push((beat, order));
         }
     }
 
     pub(super) fn join_beat(&mut self, slot: Slot, definition: &Definition) {
         if !definition.paused {
             self.pace.add(definition.interval);
-            self.on_beat.push((
-                slot,
-                definition.interval,
-                phase(&definition.name, definition.interval),
-            ));
+            let (interval, order) = (definition.interval, self.beats_changed());
+            let beat = (slot, interval, phase(&definition.name, interval));
+            self.on_beat.push((beat, order));
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_put_on_the_beat_and_taken_off_again_at_once_stays_as_it_was() {
-        let beat = |slot: u32, seconds: u64| -> Beat {
-            (Slot(slot), base::Duration::from_secs(seconds), 7)
-        };
-        let (mut off, mut on) = (
-            vec![beat(2, 1), beat(1, 2), beat(1, 1), beat(2, 1)],
-            vec![beat(3, 1), beat(1, 1), beat(2, 1), beat(1, 3)],
-        );
-        cancel_out(&mut off, &mut on);
-        assert_eq!(off, [beat(1, 2), beat(2, 1)]);
-        assert_eq!(on, [beat(3, 1), beat(1, 3)]);
+    /// How many have joined or left the beat with the input in hand.
+    fn beats_changed(&self) -> usize {
+        self.off_beat.len() + self.on_beat.len()
     }
 }

@@ -178,6 +178,42 @@ fn many(n: u32) -> Vec<Arc<Definition>> {
     (0..n).map(|i| every_second(&format!("t{i}"))).collect()
 }
 
+/// Broken once: who took a target over and gave it back with one packet went on checking whatever
+/// came into its place.
+#[test]
+fn what_joins_and_leaves_the_beat_with_one_input_is_not_on_it() {
+    for (turns, is_on) in [("+-", false), ("-+", true), ("+-+", true), ("-+-", false)] {
+        for others in [0, 100] {
+            let mut world = World::fresh();
+            let target = definition("a");
+            let node = &mut world.node;
+            let was_on = turns.starts_with('-');
+            if was_on {
+                node.join_beat(Slot(0), &target);
+                node.retime();
+            }
+            // Of many that leave, all are looked for at once.
+            for slot in 1..=others {
+                node.join_beat(Slot(slot), &definition("gone"));
+            }
+            node.retime();
+            for slot in 1..=others {
+                node.leave_beat(Slot(slot), &definition("gone"));
+            }
+            for turn in turns.chars() {
+                if turn == '+' {
+                    node.join_beat(Slot(0), &target);
+                } else {
+                    node.leave_beat(Slot(0), &target);
+                }
+            }
+            node.retime();
+            let due = node.schedule.deadline();
+            assert_eq!(due.is_some(), is_on, "{turns} beside {others}");
+        }
+    }
+}
+
 #[test]
 fn a_target_goes_up_with_its_first_pass_down_after_fall_and_up_after_rise() {
     let mut world = World::fresh();
