@@ -5,11 +5,15 @@
 
 mod asked;
 mod blind;
+mod courses;
 mod forgotten;
+mod handed;
+mod hostile;
 mod mass;
 mod missed;
 mod once;
 mod opinions;
+mod redefined;
 mod revisions;
 mod unheard;
 mod versions;
