@@ -139,7 +139,7 @@ impl Cluster {
             marks: Marks::default(),
             rounds: Rounds::default(),
             shares: Shares::default(),
-            cases: Cases::default(),
+            cases: Cases::beginning_at(Rng::new(config.seed ^ 0xca5e).word() >> 32),
             quorum: Quorum::default(),
             catalog: Catalog::default(),
             peers: Peers::new(known),
@@ -381,6 +381,11 @@ impl Cluster {
         let is_alive = member.is_some_and(|member| member.state == State::Alive);
         let silent = last.filter(|case| matches!(case.voters.get(&id), Some(None)));
         is_alive && silent.is_none_or(|case| self.peers.heard_from(id) > Some(case.opened))
+    }
+
+    /// Whether any life of this name is known, if only as dead.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.peers.knows(name)
     }
 
     /// When something last came from a node of this name, whether it lives or not.

@@ -12,6 +12,7 @@ mod favours;
 mod heat;
 mod inquire;
 mod joined;
+mod leavers;
 mod origins;
 mod ownership;
 mod story;

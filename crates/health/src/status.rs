@@ -104,7 +104,7 @@ impl Status {
         seq: u64,
     ) -> Self {
         let transition = Transition {
-            number: self.transition + 1,
+            number: self.transition.saturating_add(1),
             at,
             from: self.state,
             to,

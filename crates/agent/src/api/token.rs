@@ -76,15 +76,21 @@ pub(super) fn parse(front: &Front, text: &str) -> Result<Version, Problem> {
         origin: Origin(origin),
         seq,
     };
-    let last = match front.view.load().reach(version) {
-        Reach::Shown => return Ok(version),
-        Reach::Behind { last, .. } => last,
-        Reach::Unknown => 0,
-    };
-    if seq - last > AHEAD_MAX {
+    if !may_be(seq, front.view.load().reach(version)) {
         return refuse(": nobody has written so much");
     }
     Ok(version)
+}
+
+/// Whether any node can have written so much by now. A write before the last that is seen here has
+/// been written, though it has not come yet.
+fn may_be(seq: u64, reach: Reach) -> bool {
+    let last = match reach {
+        Reach::Shown => return true,
+        Reach::Behind { last, .. } => last,
+        Reach::Unknown => 0,
+    };
+    seq.saturating_sub(last) <= AHEAD_MAX
 }
 
 /// The reader's time is over: what is missing, and the way out.
@@ -115,4 +121,21 @@ pub(super) fn late(front: &Front, version: Version, within: Duration) -> Problem
 /// How many members answer, of how many there are; a node alone is one of one.
 pub(super) fn members(view: &View) -> (usize, usize) {
     view.fleet().map_or((1, 1), |f| f.seen_of_known())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Broken by: the one that others have overtaken is taken for one that is far ahead.
+    #[test]
+    fn a_write_that_later_ones_overtook_is_waited_for_and_one_far_ahead_is_not() {
+        let behind = Reach::Behind { upto: 4, last: 7 };
+        for seq in [5, 6, 8, 7 + AHEAD_MAX] {
+            assert!(may_be(seq, behind), "{seq}");
+        }
+        assert!(!may_be(8 + AHEAD_MAX, behind));
+        assert!(may_be(AHEAD_MAX, Reach::Unknown) && !may_be(AHEAD_MAX + 1, Reach::Unknown));
+        assert!(may_be(u64::MAX, Reach::Shown));
+    }
 }

@@ -159,13 +159,15 @@ impl Cluster {
             Output::Send(to, way, bytes) => self.put(to, way, &Section::Membership(bytes)),
             Output::Changed(member) => self.member_changed(&member),
             Output::Forgotten(id) => {
+                let of = self.peers.name(id);
                 if let Some((name, bearer)) = self.peers.gone(id) {
                     self.seat(name, bearer);
                 }
                 self.marks.forget(id);
                 self.is_count_old = true;
                 self.effects.push_back(Effect::Members);
-                self.effects.push_back(Effect::Forgotten(id));
+                let forgotten = of.map(|name| Effect::Forgotten(id, name));
+                self.effects.extend(forgotten);
             }
             Output::Refused { name, at, .. } => {
                 self.effects.push_back(Effect::Refused(name, at));

@@ -40,8 +40,8 @@ pub(crate) enum Effect {
     Marks,
     /// This node may own targets from now on.
     Ready,
-    /// This member is out for good.
-    Forgotten(NodeId),
+    /// This member, of this name, is out for good.
+    Forgotten(NodeId, Arc<str>),
     /// Another live node has this name; this one must end.
     Refused(Arc<str>, SocketAddr),
     /// The farewell has been heard.

@@ -94,6 +94,13 @@ pub(crate) struct Streak {
     pub(crate) window: u64,
 }
 
+impl Streak {
+    /// Whether nothing is in the making any more.
+    pub(crate) const fn is_at_rest(&self) -> bool {
+        self.failures == 0 && self.successes == 0 && self.window == 0
+    }
+}
+
 /// An owner's promise: all its targets of this interval were checked at or after a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {

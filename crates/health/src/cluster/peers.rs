@@ -209,6 +209,17 @@ impl Peers {
         (bearer, bearer != before)
     }
 
+    /// What people call a member, dead or alive.
+    pub(super) fn name(&self, id: NodeId) -> Option<Arc<str>> {
+        self.names.get(&id).cloned()
+    }
+
+    /// Whether anybody of this name is known, in whatever life and state.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let mut remembered = self.remembered.values();
+        self.lives.contains_key(name) || remembered.any(|other| *other.name == *name)
+    }
+
     /// Nobody remembers this member any more; its name, and who bears that now, if it bore it.
     pub(super) fn gone(&mut self, id: NodeId) -> Option<(Arc<str>, Option<NodeId>)> {
         self.states.remove(&id);

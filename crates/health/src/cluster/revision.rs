@@ -107,7 +107,7 @@ impl Manifest {
         while past.len() > PAST {
             past.pop_front();
         }
-        let revision = revision.unwrap_or(0).max(self.revision + 1);
+        let revision = revision.unwrap_or(0).max(self.revision.saturating_add(1));
         Self {
             revision,
             sum,

@@ -112,6 +112,15 @@ pub(crate) struct Cases {
 }
 
 impl Cases {
+    /// Cases whose numbers follow this one. Those of a node's two lives must not be the same: who
+    /// was asked by the one may answer to the other, about another target.
+    pub(crate) fn beginning_at(last: u64) -> Self {
+        Self {
+            last,
+            ..Self::default()
+        }
+    }
+
     /// Opens a case, or asks anew in one that is overdue: word that is newer than its first failure
     /// is kept. `None` when one is under way for the slot, or too many are open.
     pub(crate) fn open(&mut self, mut case: Case) -> Option<u64> {

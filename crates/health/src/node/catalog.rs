@@ -4,7 +4,7 @@
 //! API target at once, a revision of the file when all of it is there. At boot the file waits
 //! until the node has caught up; whoever comes first in an order of its own writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{Duration, Version, hash64};
@@ -52,6 +52,14 @@ impl OwnFile {
         Self {
             sum,
             content: Content::Whole(definitions),
+        }
+    }
+
+    /// The file, if it was written and has not been in effect yet.
+    fn not_in_effect(self) -> Option<Vec<Arc<Definition>>> {
+        match self.content {
+            Content::Whole(definitions) => Some(definitions),
+            Content::Stored(_) => None,
         }
     }
 
@@ -205,12 +213,13 @@ impl Node {
         } else {
             joined.to_load = None;
             self.write_revision(definitions);
+            self.try_all_again();
         }
     }
 
     fn say_loaded(&mut self, definitions: &[Arc<Definition>]) {
         let mut diff = Diff::default();
-        let mut names = std::collections::BTreeSet::new();
+        let mut names = BTreeSet::new();
         for definition in definitions {
             let name = &definition.name;
             names.insert(Arc::clone(name));
@@ -316,21 +325,37 @@ impl Node {
         joined
             .cluster
             .write(now, manifest_key(), Some(next.encode()));
-        self.write_entries(&definitions, &encoded);
+        // The next one comes after this one, on disk or not.
+        joined.cluster.catalog.hear(now, next);
+        let mut unseen = BTreeSet::new();
+        if let Some(written) = joined.file.take().and_then(OwnFile::not_in_effect) {
+            unseen.extend(written.iter().map(|d| Arc::clone(&d.name)));
+            // What that one took out may not be gone yet.
+            unseen.extend(joined.names_in_file());
+        }
+        self.write_entries(&definitions, &encoded, unseen);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         joined.file = Some(OwnFile::new(sum, definitions));
     }
 
-    fn write_entries(&mut self, definitions: &[Arc<Definition>], encoded: &[Vec<u8>]) {
+    /// Writes what is not so already. What stands under the `unseen` names is not known here: this
+    /// node wrote them a moment ago.
+    fn write_entries(
+        &mut self,
+        definitions: &[Arc<Definition>],
+        encoded: &[Vec<u8>],
+        unseen: BTreeSet<Arc<str>>,
+    ) {
         let now = self.now;
         let joined = self.joined.as_mut().expect("only a joined node comes here");
-        let mut gone: std::collections::BTreeSet<Arc<str>> = joined.names_in_file().collect();
+        let mut gone: BTreeSet<Arc<str>> = joined.names_in_file().collect();
+        gone.extend(unseen.iter().cloned());
         for (definition, content) in definitions.iter().zip(encoded) {
             let name = &definition.name;
             gone.remove(name);
             let here = self.entry_hash(name);
             let joined = self.joined.as_mut().expect("only a joined node comes here");
-            if here != Some(hash64(content)) {
+            if here != Some(hash64(content)) || unseen.contains(name) {
                 let key = definition_key(Source::File, name);
                 joined.cluster.write(now, key, Some(content.clone()));
             }
@@ -397,7 +422,8 @@ impl Node {
         match file.content.clone() {
             Content::Whole(definitions) => {
                 let encoded = definitions.iter().map(|d| definition::encode(d));
-                self.write_entries(&definitions, &encoded.collect::<Vec<_>>());
+                let encoded = encoded.collect::<Vec<_>>();
+                self.write_entries(&definitions, &encoded, BTreeSet::new());
             }
             Content::Stored(aside) => self.write_back(aside),
         }

@@ -13,7 +13,7 @@ use super::ownership::Unable;
 use super::{Mutation, Node, Role};
 use crate::cluster::StatusEntry;
 use crate::cluster::{
-    Ask, Case, Notice, Ruling, Section, Stage, Streak, Vote, patience, status_key,
+    Ask, Case, Notice, Ruling, Section, Stage, Streak, Vote, definition_key, patience, status_key,
 };
 use crate::definition;
 use crate::fleet::Votes;
@@ -22,6 +22,7 @@ use crate::outcome::{Finding, Reason};
 use crate::row::Row;
 use crate::status::{State, Status};
 use crate::verdict::Counters;
+use crate::view::Source;
 
 /// An owner that is outvoted so often running gives the target to the next for a time.
 const OUTVOTED_MAX: u8 = 3;
@@ -424,6 +425,10 @@ impl Node {
         if !is_behind && hot.counters.state != entry.status.state {
             hot.counters = Counters::new(entry.status.state);
         }
+        if row.transition() == 0 && !std::mem::replace(&mut hot.was_checked, true) {
+            // Others have asked it: the first check here is that of its beat.
+            hot.waits = false;
+        }
         if self.hot[slot.index()].role == Role::Owner {
             self.collapse(slot);
             self.pause_or_resume(slot);
@@ -526,6 +531,22 @@ impl Node {
             if hot.is_live && hot.role == Role::Owner && !hot.in_flight {
                 self.start(slot, self.now);
             }
+        }
+    }
+
+    /// Whoever checked a target until now may have written its status once more before it heard
+    /// that it is deleted: that must not be shown of another one under this name.
+    pub(super) fn unwrite_status(&mut self, name: &str) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        let store = &joined.cluster.store;
+        let mut sources = [Source::File, Source::Api].into_iter();
+        // A node of another release may read what this one does not.
+        let is_defined = sources.any(|source| store.get(&definition_key(source, name)).is_some());
+        if !is_defined && store.get(&status_key(name)).is_some() {
+            joined.cluster.write(now, status_key(name), None);
         }
     }
 

@@ -14,6 +14,7 @@ use super::blind::Blind;
 use super::catalog::OwnFile;
 use super::favours::Favours;
 use super::inquire::Inquiries;
+use super::leavers::Leavers;
 use super::ownership::Unable;
 use super::story::Untold;
 use super::{Mutation, Node, Role};
@@ -38,7 +39,7 @@ pub(super) struct Joined {
     /// Own statuses that the disk does not have yet.
     pub(super) ahead: BTreeMap<Slot, Status>,
     /// Targets that were this node's, until when they are checked.
-    pub(super) leavers: BTreeSet<(Time, Slot)>,
+    pub(super) leavers: Leavers,
     /// Members under suspicion.
     pub(super) suspects: BTreeSet<Arc<str>>,
     /// Opinions that were asked for, and those under way.
@@ -101,7 +102,7 @@ impl Joined {
         Self {
             cluster,
             ahead: BTreeMap::new(),
-            leavers: BTreeSet::new(),
+            leavers: Leavers::default(),
             suspects: BTreeSet::new(),
             favours: Favours::default(),
             blind: Blind::default(),
@@ -139,7 +140,7 @@ impl Joined {
 
     /// When the node must be given a tick.
     pub(super) fn deadline(&self) -> Option<Time> {
-        let leaver = self.leavers.first().map(|(until, _)| *until);
+        let leaver = self.leavers.deadline();
         let fleet = self.is_fleet_old.then_some(self.fleet_at);
         let favour = self.favours.deadline();
         let own = [leaver, fleet, favour, Some(self.beat_at)];
@@ -359,7 +360,7 @@ impl Node {
             }
             Effect::Marks => self.fleet_is_old(),
             Effect::Ready => self.ready(),
-            Effect::Forgotten(id) => self.forgotten(id),
+            Effect::Forgotten(id, name) => self.forgotten(id, &name),
             Effect::Refused(name, at) => self.outputs.push_back(Output::Refused { name, at }),
             Effect::Left => {
                 self.joined.as_mut().expect("it spoke").has_left = true;
@@ -448,6 +449,7 @@ impl Node {
         self.promise();
         self.tell_the_second();
         self.yield_no_longer();
+        self.forget_old_streaks();
         self.look();
         self.sweep_statuses();
         self.name_origins();
@@ -503,6 +505,7 @@ impl Node {
         for id in ids {
             self.give_up(id);
         }
+        self.enable_the_gone(name);
         self.answer(request, answer);
     }
 

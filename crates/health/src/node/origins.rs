@@ -2,12 +2,13 @@
 //!
 //! The store knows origins and no nodes. So each node writes down, once in a life, under which
 //! origins its data directory has written; who is forgotten leaves that list to everybody as a
-//! request to retire them (`docs/store.md`). Does not know how an origin is closed.
+//! request to retire them (`docs/store.md`). What it could not probe goes with it. Does not know how
+//! an origin is closed.
 
 use base::{NodeId, Origin};
 
 use super::Node;
-use crate::cluster::{decode_origins, encode_origins, gone_key, origins_key};
+use crate::cluster::{decode_origins, encode_origins, gone_key, origins_key, unable_key};
 
 /// Open origins of this node's earlier lives, beside the present one, that are left alone; of more
 /// the smallest are retired: what they hold is written anew under the present one.
@@ -49,10 +50,26 @@ impl Node {
 
     /// A member is out for good, by an operator's word or because it was dead for too long: the
     /// first of all sees to what it wrote.
-    pub(super) fn forgotten(&mut self, node: NodeId) {
+    pub(super) fn forgotten(&mut self, node: NodeId, name: &str) {
         let joined = self.joined.as_ref().expect("its rooms spoke");
         if joined.cluster.is_first() {
             self.give_up(node);
+            self.enable_the_gone(name);
+        }
+    }
+
+    /// What a node that is gone for good could not probe is of no use to anybody.
+    pub(super) fn enable_the_gone(&mut self, name: &str) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.cluster.knows(name) {
+            return;
+        }
+        let unable = joined.unable.iter();
+        let of_it = unable.filter(|(_, nodes)| nodes.contains(name));
+        let keys: Vec<Vec<u8>> = of_it.map(|(target, _)| unable_key(name, target)).collect();
+        for key in keys {
+            joined.cluster.write(now, key, None);
         }
     }
 

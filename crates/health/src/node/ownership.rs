@@ -17,6 +17,7 @@ use crate::cluster::{Promise, Stamp, Streak, unable_key};
 use crate::definition::Definition;
 use crate::fleet::{NOBODY, Owned};
 use crate::input::Output;
+use crate::row::Row;
 use crate::schedule::{Schedule, phase};
 use crate::status::State;
 use crate::verdict::Counters;
@@ -55,6 +56,11 @@ pub(super) enum Unable {
     CannotProbe,
     /// It alone sees it fail.
     Outvoted,
+}
+
+/// How long a streak counts for whoever takes a target over: a check more has told its owner more.
+fn streak_counts_for(interval: Duration) -> Duration {
+    Duration::from_secs(60).max(interval * 2)
 }
 
 impl Lapse {
@@ -158,7 +164,7 @@ impl Node {
             _ if first == me => self.take_up(slot, Role::Owner, lapse),
             Role::Owner => {
                 let until = now + interval + Duration::from_secs(1);
-                joined.leavers.insert((until, slot));
+                joined.leavers.insert(slot, until);
                 self.take_up(slot, Role::Leaver, None);
             }
             Role::None if is_shadow => self.take_up(slot, Role::Shadow, lapse),
@@ -288,7 +294,7 @@ impl Node {
     fn begin_to_check(&mut self, slot: Slot, lapse: Option<Lapse>) {
         let row = self.row(slot).clone();
         let state = row.state();
-        let streak = self.streak_of(row.name(), row.transition());
+        let streak = self.streak_of(&row);
         let hot = &mut self.hot[slot.index()];
         let fall = hot.rule.fall;
         hot.counters = Counters {
@@ -385,13 +391,9 @@ impl Node {
         let now = self.now;
         loop {
             let joined = self.joined.as_mut().expect("only a joined node comes here");
-            let Some(&(until, slot)) = joined.leavers.first() else {
+            let Some(slot) = joined.leavers.take_due(now) else {
                 return;
             };
-            if until > now {
-                return;
-            }
-            joined.leavers.pop_first();
             if self.hot[slot.index()].role == Role::Leaver {
                 self.lay_down(slot);
                 self.take_or_give(slot, None);
@@ -429,19 +431,42 @@ impl Node {
 
     pub(super) fn hear_streak(&mut self, streak: Streak) {
         let now = self.now;
-        let joined = self.joined.as_mut().expect("its rooms spoke");
-        if joined.streaks.len() < STREAKS_MAX || joined.streaks.contains_key(&streak.target) {
+        let streaks = &mut self.joined.as_mut().expect("its rooms spoke").streaks;
+        if streak.is_at_rest() {
+            streaks.remove(&streak.target);
+            return;
+        }
+        if streaks.len() < STREAKS_MAX || streaks.contains_key(&streak.target) {
             let target = Arc::clone(&streak.target);
-            joined.streaks.insert(target, (now, streak));
+            streaks.insert(target, (now, streak));
         }
     }
 
-    fn streak_of(&mut self, name: &str, transition: u32) -> Option<Streak> {
+    /// Once a second: what came to nothing, and was not told so, makes room.
+    pub(super) fn forget_old_streaks(&mut self) {
+        let now = self.now;
+        let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.streaks.len() < STREAKS_MAX / 2 {
+            return;
+        }
+        let mut streaks = std::mem::take(&mut joined.streaks);
+        streaks.retain(|name, (heard, _)| {
+            let entry = self.known(name);
+            entry.is_some_and(|entry| {
+                let (interval, _) = self.row(entry.slot).pace();
+                now.since(*heard) < streak_counts_for(interval)
+            })
+        });
+        self.joined.as_mut().expect("it was there above").streaks = streaks;
+    }
+
+    fn streak_of(&mut self, row: &Row) -> Option<Streak> {
         let now = self.now;
         let joined = self.joined.as_mut()?;
-        let (heard, streak) = joined.streaks.remove(name)?;
-        let is_news = now.since(heard) < Duration::from_secs(60);
-        (is_news && streak.transition == transition).then_some(streak)
+        let (heard, streak) = joined.streaks.remove(row.name())?;
+        let (interval, _) = row.pace();
+        let is_news = now.since(heard) < streak_counts_for(interval);
+        (is_news && streak.transition == row.transition()).then_some(streak)
     }
 
     /// A node says that it can't probe a target, or that it can again.
@@ -457,6 +482,10 @@ impl Node {
         }
         if nodes.is_empty() {
             joined.unable.remove(target);
+        }
+        if !is_unable && *node == joined.cluster.name {
+            // Whoever is forgotten by mistake says it again.
+            joined.yielded.remove(target);
         }
         if let Some(entry) = self.catalogue.get(target, &self.rows) {
             let slot = entry.slot;
@@ -506,6 +535,29 @@ impl Node {
         let key = unable_key(&joined.cluster.name, &name);
         joined.yielded.insert(name, (now, why));
         joined.cluster.write(now, key, Some(Vec::new()));
+    }
+
+    /// What this node yielded was another definition, which says nothing of the one that stands now.
+    pub(super) fn try_again(&mut self, name: &str) {
+        let now = self.now;
+        let Some(joined) = &mut self.joined else {
+            return;
+        };
+        if joined.yielded.remove(name).is_some() {
+            let key = unable_key(&joined.cluster.name, name);
+            joined.cluster.write(now, key, None);
+        }
+    }
+
+    /// A person has the config read again: what could not be probed may have come with it.
+    pub(super) fn try_all_again(&mut self) {
+        let joined = self.joined.as_ref().expect("only a joined node comes here");
+        let yielded = joined.yielded.iter();
+        let cannot = yielded.filter(|(_, (_, why))| *why == Unable::CannotProbe);
+        let names: Vec<Arc<str>> = cannot.map(|(name, _)| Arc::clone(name)).collect();
+        for name in names {
+            self.try_again(&name);
+        }
     }
 
     /// What was yielded for a time is taken back; sooner where nobody has it now, because all

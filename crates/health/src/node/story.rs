@@ -120,18 +120,24 @@ impl Node {
     fn tell_lateness(&mut self, now: Time) {
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let mut said = Vec::new();
+        let mut late = std::mem::take(&mut joined.untold.late);
         for (&(owner, interval), held) in joined.cluster.marks.held() {
+            let place = (owner, interval);
+            let name = joined.cluster.name_of(owner);
+            let (count, _) = joined.cluster.shares.of(&name, interval);
+            if count == 0 {
+                // It has none of this interval any more, and promises nothing of them.
+                continue;
+            }
             let age = now.since(held.at);
             let is_late = age > stale_after(interval, interval);
-            let place = (owner, interval);
-            let is_news = if is_late {
-                joined.untold.late.insert(place)
-            } else {
-                joined.untold.late.remove(&place)
-            };
-            if is_news {
+            let was_late = late.remove(&place);
+            if is_late {
+                joined.untold.late.insert(place);
+            }
+            if is_late != was_late {
                 said.push(Notice::Promise {
-                    owner: joined.cluster.name_of(owner),
+                    owner: name,
                     interval,
                     age,
                     is_late,

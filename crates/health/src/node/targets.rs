@@ -362,6 +362,9 @@ impl Node {
         let is_shared_owner = self.joined.is_some() && role == Role::Owner;
         if is_shared_owner {
             self.disown(slot);
+        } else if self.joined.is_some() && role == Role::Leaver {
+            // Who hands over may have asked others about the old one.
+            self.drop_case(slot);
         }
         let kept = self.kept(&after);
         let definition = after.definition;
@@ -380,6 +383,14 @@ impl Node {
             // The old counters must not come back after a crash.
             self.soften(slot);
         }
+        if definition.paused {
+            // What is under way belongs to no round of the owner's any more, and says nothing; and
+            // nothing that waits may start, though it was resumed a moment ago.
+            let hot = &mut self.hot[slot.index()];
+            hot.ticket.0 = hot.ticket.0.wrapping_add(1);
+            hot.in_flight = false;
+            hot.counters = Counters::new(State::Paused);
+        }
         if role != Role::None {
             self.join_beat(slot, &definition);
         }
@@ -393,21 +404,29 @@ impl Node {
         if is_shared_owner {
             self.own_again(slot);
         }
+        if asked_otherwise {
+            self.try_again(&definition.name);
+        }
         self.pause_or_resume(slot);
     }
 
     fn end(&mut self, slot: Slot) {
         let is_defined = self.is_defined(slot);
-        if self.joined.is_some() && self.hot[slot.index()].role == Role::Owner {
+        let role = self.hot[slot.index()].role;
+        if self.joined.is_some() && role == Role::Owner {
             self.disown(slot);
         }
         self.leave_share(slot);
         let row = self.rows.set(slot, None).expect("a live slot has a row");
         self.staging.change(slot, None);
-        if self.hot[slot.index()].role != Role::None {
+        if role != Role::None {
             self.leave_beat(slot, &row.definition());
         }
         self.hot.cool(slot);
+        self.try_again(row.name());
+        if matches!(role, Role::Owner | Role::Leaver) {
+            self.unwrite_status(row.name());
+        }
         self.counts.remove(row.state());
         if is_defined {
             self.outputs.push_back(Output::Undefine(slot));

@@ -6,12 +6,16 @@
 
 mod asked;
 mod blind;
+mod courses;
 mod forgotten;
+mod handed;
+mod hostile;
 mod mass;
 mod missed;
 mod moved;
 mod once;
 mod opinions;
+mod redefined;
 mod revisions;
 mod unheard;
 mod versions;

@@ -21,12 +21,7 @@ pub(super) type Breach = (Promise, String);
 const DETECTION: Duration = Duration::from_secs(8);
 /// The same over bad or one-way links: who is slow is given more time, and what one says of another
 /// may be lost. On 3,200 courses 14 s were the most.
-const ROUGH_DETECTION: Duration = Duration::from_secs(18);
-/// The same soon after a cut has healed: who has probed in vain waits longer for a while. Of 9,000
-/// courses one took 9.5 s.
-const SHAKEN_DETECTION: Duration = Duration::from_secs(12);
-/// How long that is.
-const SHAKEN: Duration = Duration::from_secs(20);
+const ROUGH_DETECTION: Duration = Duration::from_secs(14);
 /// The same where less than a majority is left: a suspicion that few can confirm waits longest. On
 /// 3,200 courses 22.7 s were the most.
 pub(super) const LONELY_DETECTION: Duration = Duration::from_secs(25);
@@ -128,8 +123,6 @@ impl Judge<'_> {
         let early = Time(now.0.saturating_sub(30_000_000));
         if self.trouble.is_rough(early, now) || self.trouble.was_one_way(early, now) {
             ROUGH_DETECTION
-        } else if self.trouble.has_healed(now, SHAKEN) {
-            SHAKEN_DETECTION
         } else {
             DETECTION
         }

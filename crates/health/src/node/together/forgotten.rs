@@ -1,7 +1,7 @@
 //! What becomes of the writes of nodes that are forgotten, or that begin life after life.
 
 use super::*;
-use crate::cluster::{gone_key, origins_key};
+use crate::cluster::{gone_key, origins_key, unable_key};
 use store::Store;
 
 impl World {
@@ -187,4 +187,28 @@ fn places_among_events_are_of_one_life_and_a_restart_still_tells_the_past() {
     assert_eq!(states, [State::Up, State::Down]);
     let numbers: Vec<u64> = past.iter().map(|event| event.transition.seq).collect();
     assert_eq!(numbers, (1..=past.len() as u64).collect::<Vec<_>>());
+}
+
+/// It stood in the store for ever, for each target and node.
+#[test]
+fn what_a_forgotten_node_could_not_probe_is_forgotten_with_it() {
+    let mut world = World::new(3, 12);
+    world.run(10);
+    let name = (0..12)
+        .map(|i| format!("t{i}"))
+        .find(|name| world.owner_host(name) == 2)
+        .expect("it has its share");
+    world.sees(2, &name, Finding::Inconclusive(Doubt::Unable));
+    world.run(4);
+    let key = unable_key("n2", &name);
+    assert!(world.store(0).get(&key).is_some());
+    world.kill(2);
+    world.run(12);
+    assert!(world.store(0).get(&key).is_some(), "it may come back");
+    assert_eq!(world.forget(0, "n2"), Answer::Accepted);
+    world.run(5);
+    for at in 0..2 {
+        assert_eq!(world.store(at).get(&key), None);
+        assert!(world.node(at).joined.as_ref().unwrap().unable.is_empty());
+    }
 }
