@@ -1,13 +1,19 @@
-//! What must hold at every moment: who may write down, who must show it, and when checks come.
+//! What must hold at every moment: who may write down, who must show it, how long nobody checks.
+//!
+//! When checks come is judged in `beats.rs`, what answers say of their age in `ages.rs`, and what
+//! must hold once all is calm in `calm.rs`.
+
+mod ages;
+mod beats;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::{Duration, Time, hash64};
+use base::{Duration, Time};
 use health::{Definition, Event, Row, State, View};
 
 use super::course::Course;
-use super::ledger::{Ledger, STARTS, Watched, Written};
+use super::ledger::{Ledger, Watched, Written};
 use super::node::{self, Process};
 use super::promises::Promise;
 use super::trouble::Trouble;
@@ -25,28 +31,13 @@ const ROUGH_DETECTION: Duration = Duration::from_secs(14);
 /// The same where less than a majority is left: a suspicion that few can confirm waits longest. On
 /// 3,200 courses 22.7 s were the most.
 pub(super) const LONELY_DETECTION: Duration = Duration::from_secs(25);
-/// What a check may be late, clocks apart and a slewed beat included.
-const LATE: Duration = Duration::from_millis(180);
-/// What a start may be early by: clocks that are apart.
-const EARLY: Duration = Duration::from_millis(60);
 /// What a moment on a slewed wall clock of whole milliseconds may be behind.
 const ROUNDED: Duration = Duration::from_millis(100);
-/// A check off the beat stands for the next beat if that comes within this, a little less than the
-/// node's own span.
-const STANDS_FOR: Duration = Duration::from_millis(4_900);
-/// So shortly before the next beat nothing is made up for, a little less than the node's own span.
-const SOON: Duration = Duration::from_millis(900);
-/// A taker knows that an owner lived until it was last heard, which is so long before its death.
-const UNKNOWN: Duration = Duration::from_secs(3);
-/// How long a target is new: its first checks come when they come.
-const NEW: Duration = Duration::from_secs(4);
 /// How long what is taken away may be on its way out.
 const GOES: Duration = Duration::from_secs(2);
 /// How long after two files that were loaded within [`GOES`] of each other: whoever has the one
 /// that counts writes again what the other took away, the last of seven 3.8 s later.
 const IS_MENDED: Duration = Duration::from_secs(6);
-/// How often a host's views are looked at for their ages.
-const VIEWED_EVERY: Duration = Duration::from_millis(300);
 
 /// What came out of a run, in figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,22 +94,6 @@ impl Judge<'_> {
         self.ledger.members(self.course.plan.hosts, now)
     }
 
-    /// By how much what a host says of a check's time may be wrong: what nobody counts is how long
-    /// the owner's mark was on its way. It came in one datagram, after that check.
-    fn slack(
-        &self,
-        world: &World<Process>,
-        (host, owner): (Host, Option<Host>),
-        from: Time,
-    ) -> Duration {
-        let now = world.now();
-        let early = Time(from.0.saturating_sub(5_000_000));
-        let on_its_way = owner.map(|owner| world.network.slowest(owner, host, from, now));
-        Duration::from_millis(60)
-            + self.trouble.stalled(early, now)
-            + on_its_way.unwrap_or_default()
-    }
-
     pub(super) fn detection(&self, now: Time) -> Duration {
         let early = Time(now.0.saturating_sub(30_000_000));
         if self.trouble.is_rough(early, now) || self.trouble.was_one_way(early, now) {
@@ -139,133 +114,6 @@ impl Judge<'_> {
         let row = view.get(&definition.name);
         let is_young = row.is_none_or(|row| row.transition() == 0);
         self.ledger.defined(now, host, definition, is_young);
-    }
-
-    /// A check was started.
-    pub(super) fn started(
-        &mut self,
-        now: Time,
-        host: Host,
-        definition: &Arc<Definition>,
-        shown: Option<&Row>,
-    ) -> Result<(), Breach> {
-        let name = &definition.name;
-        let is_young = shown.is_none_or(|row| row.transition() == 0);
-        let own = self.ledger.own.entry((host, Arc::clone(name)));
-        let own = own.or_insert((None, now));
-        let is_new = is_young || own.1 + NEW > now;
-        let before = own.0.replace(now);
-        self.figures.checks += 1;
-        let checked = self.ledger.started(now, name);
-        if is_new {
-            return Ok(());
-        }
-        let interval = definition.interval;
-        let was_off = before.is_some_and(|before| {
-            let off = self.off_beat(before, host, definition);
-            off > LATE && off < interval - EARLY
-        });
-        let least = if self.is_unsettled(now, host) || was_off {
-            (interval * 45 / 100).min(STANDS_FOR)
-        } else {
-            interval * 7 / 10
-        };
-        if let Some(before) = before
-            && now.since(before) < least
-        {
-            let how = format!("{name} was checked at {before} and again at {now}");
-            return Err((Promise::NoBurst, how));
-        }
-        let off = self.off_beat(now, host, definition);
-        let is_off = off > LATE && off < interval - EARLY;
-        let beat = Time((now + EARLY).0.saturating_sub(micros(off)));
-        let makes_up = before.is_none() && self.makes_up(now, host, definition, (beat, checked));
-        if is_off && !makes_up && !self.may_be_late(now, host, name, beat) {
-            let how = format!("{name} was checked {off:?} after its beat");
-            return Err((Promise::NoBurst, how));
-        }
-        self.not_too_often(now, definition)
-    }
-
-    /// A host that has just begun with many checks, or went on, spreads them: a check may come
-    /// after its beat, but not for a beat from before.
-    fn may_be_late(&self, now: Time, host: Host, name: &Arc<str>, beat: Time) -> bool {
-        let went_on = self.trouble.went_on(host, now);
-        let own = self.ledger.began.get(&(host, Arc::clone(name))).copied();
-        let own = own.max(went_on);
-        self.is_unsettled(now, host) && own.is_none_or(|own| own <= beat + LATE)
-    }
-
-    /// A host that has taken a target over may make up for the last beat before that, if nobody has
-    /// checked the target since, or something went wrong so shortly before, or is wrong, that it
-    /// can't know.
-    fn makes_up(
-        &self,
-        now: Time,
-        host: Host,
-        definition: &Definition,
-        (beat, checked): (Time, Option<Time>),
-    ) -> bool {
-        let place = (host, Arc::clone(&definition.name));
-        let soon = beat + definition.interval - SOON;
-        let begin = self.ledger.began.get(&place);
-        let is_taken = begin.is_some_and(|begin| (beat..soon).contains(begin));
-        let is_missed = checked.is_none_or(|checked| checked + EARLY < beat);
-        let early = Time(beat.0.saturating_sub(micros(UNKNOWN)));
-        let is_hidden = !self.trouble.is_quiet(early, now)
-            || self.trouble.is_rough(early, now)
-            || self.trouble.has_cuts(now);
-        is_taken && (is_missed || is_hidden)
-    }
-
-    /// Whether a host has just begun to check something, or to go on.
-    fn is_unsettled(&self, now: Time, host: Host) -> bool {
-        let went_on = self.trouble.went_on(host, now);
-        let any = self.ledger.began_any.get(&host).copied().max(went_on);
-        any.is_some_and(|any| now.since(any) < NEW)
-    }
-
-    /// How long after its beat, on the host's clock, a check starts.
-    fn off_beat(&self, now: Time, host: Host, definition: &Definition) -> Duration {
-        let interval = micros(definition.interval);
-        let phase = hash64(definition.name.as_bytes()) % interval;
-        let skew = self.course.skews[host.index()] * 1_000;
-        let clock = (EPOCH_MS * 1_000 + now.0).saturating_add_signed(skew);
-        Duration::from_micros((clock + interval - phase) % interval)
-    }
-
-    fn not_too_often(&self, now: Time, definition: &Definition) -> Result<(), Breach> {
-        let Some(watched) = self.ledger.targets.get(&definition.name) else {
-            return Ok(());
-        };
-        let Some(&first) = watched
-            .starts
-            .front()
-            .filter(|_| watched.starts.len() > STARTS)
-        else {
-            return Ok(());
-        };
-        let takeover = self.detection(now) + definition.interval * 2;
-        let settled = Time(first.0.saturating_sub(micros(takeover)));
-        let is_yielded = self.course.servers.blocks.iter().any(|b| b.from < now);
-        let is_cut = self.trouble.has_cuts(now);
-        if !self.trouble.is_quiet(settled, now) || watched.since > settled || is_yielded || is_cut {
-            return Ok(());
-        }
-        if self
-            .ledger
-            .somebody_since()
-            .is_none_or(|since| since > settled)
-        {
-            return Ok(());
-        }
-        // Each may come a little after its beat: twelve in ten intervals are not too many.
-        let span = now.since(first) + LATE;
-        if span * 12 < definition.interval * 10 * u32::try_from(STARTS).expect("few") {
-            let how = format!("{} had {STARTS} checks since {first}", definition.name);
-            return Err((Promise::NoBurst, how));
-        }
-        Ok(())
     }
 
     /// A target changed its state, as a node shows.
@@ -608,72 +456,6 @@ impl Judge<'_> {
             (State::Up, true) => &[State::Up, State::Unknown],
             (_, false) => &[State::Down],
             (_, true) => &[State::Down, State::Unknown],
-        }
-    }
-
-    /// A node shows something new: are its ages honest?
-    pub(super) fn ages(&mut self, world: &World<Process>, host: Host) -> Result<(), Breach> {
-        let now = world.now();
-        let last = self.ledger.viewed.get(&host);
-        if last.is_some_and(|last| now.since(*last) < VIEWED_EVERY) {
-            return Ok(());
-        }
-        self.ledger.viewed.insert(host, now);
-        let view = world.node(host).expect("it spoke").node().view();
-        let is_checked = |row: &&Row| row.state() != State::Paused;
-        for row in view.rows(None).filter(is_checked) {
-            self.age(world, host, view, row)?;
-        }
-        Ok(())
-    }
-
-    /// When a wall clock showed this, about: clocks are 20 ms apart at most.
-    fn world_time_of(&self, wall: base::Wall) -> Time {
-        let clock = wall.0 - i64::try_from(EPOCH_MS).expect("a wall clock");
-        Time(clock.max(0).unsigned_abs() * 1_000)
-    }
-
-    pub(super) fn age(
-        &self,
-        world: &World<Process>,
-        host: Host,
-        view: &View,
-        row: &Row,
-    ) -> Result<(), Breach> {
-        let local = world.local_time(host);
-        let Some(freshness) = view.freshness(row, local).filter(|f| !f.is_stale) else {
-            return Ok(());
-        };
-        let checked = freshness.checked.expect("what is fresh was checked");
-        let checked = world.world_time(host, checked);
-        let owner = view
-            .owners(row.slot)
-            .next()
-            .and_then(|name| self.host_of(name));
-        let slack = self.slack(world, (host, owner), checked);
-        let claimed = Time(checked.0.saturating_sub(micros(slack)));
-        let name = row.name();
-        let passed = self.ledger.passed.get(name);
-        if row.state() == State::Up && passed.is_none_or(|at| *at < claimed) {
-            let how = format!("{name} is up as of {checked}, and last passed at {passed:?}");
-            return Err((Promise::HonestAge, how));
-        }
-        let written = self.ledger.written.get(name);
-        // A target that was deleted and made anew counts from the beginning again.
-        let anew = self.world_time_of(row.status().since);
-        let missed = written.into_iter().flatten().find(|written| {
-            Some(written.by) == owner
-                && written.number > row.transition()
-                && !self.wiped.contains(&written.by)
-                && written.at < claimed
-                && written.at + Duration::from_millis(100) > anew
-        });
-        match missed {
-            Some(missed) => {
-                let how = format!("{name} is said to be as of {checked}, without {missed:?}");
-                Err((Promise::HonestAge, how))
-            }
-            None => Ok(()),
         }
     }
 }
