@@ -136,7 +136,11 @@ impl Marks {
         if known.is_some_and(|known| at < known.at) {
             return false;
         }
-        if known.is_none() && self.newest.len() >= MARKS_MAX {
+        let (known_queued, is_new) = (known.is_some_and(|known| known.queued), known.is_none());
+        if is_new && self.newest.len() >= MARKS_MAX {
+            self.sweep(now);
+        }
+        if is_new && self.newest.len() >= MARKS_MAX {
             self.dropped += 1;
             return false;
         }
@@ -146,12 +150,21 @@ impl Marks {
             version: mark.version,
             except: mark.except,
             sent: 0,
-            queued: known.is_some_and(|known| known.queued),
+            queued: known_queued,
         };
         self.newest.insert(place, waiting);
         self.unsettled.insert(place);
         self.unseen.push(place);
         true
+    }
+
+    /// Owners that have nothing left at an interval say no more of it: such marks make room.
+    fn sweep(&mut self, now: Time) {
+        let is_over = |at: Time, (_, interval): &Place| now.since(at) > *interval * 4 + FORSAKEN;
+        self.newest.retain(|place, mark| !is_over(mark.at, place));
+        self.held.retain(|place, mark| !is_over(mark.at, place));
+        let newest = &self.newest;
+        self.unsettled.retain(|place| newest.contains_key(place));
     }
 
     /// Lets those count whose time has come; whether any did. `epoch_of` tells since when a sum is
@@ -248,6 +261,8 @@ impl Marks {
 /// owner and interval are further apart: they are made once a second at most, of rounds that
 /// begin at least half a second after each other.
 const SLACK: Duration = Duration::from_millis(400);
+/// A mark of which no newer one came for so long, and four intervals, will have none.
+const FORSAKEN: Duration = Duration::from_mins(10);
 /// So many marks are looked at with each packet.
 const FEW: usize = 32;
 /// See [`Marks::spacing`].
@@ -282,6 +297,28 @@ mod tests {
     /// Sums below 10 are what this node believes, each since the epoch of its own number.
     fn believed(_: NodeId, _: Duration, sum: u64) -> Option<u32> {
         u32::try_from(sum).ok().filter(|sum| *sum < 10)
+    }
+
+    #[test]
+    fn where_there_is_no_room_marks_that_nobody_renews_go_first() {
+        let mut marks = Marks::default();
+        let now = Time(10_000_000_000);
+        let of = |interval_ms: usize| Mark {
+            interval: Duration::from_millis(interval_ms as u64),
+            ..mark(1_000, 1, 0)
+        };
+        for interval in 1..=MARKS_MAX {
+            marks.hear(now, of(interval));
+        }
+        marks.hear(now, of(MARKS_MAX + 1));
+        assert_eq!((marks.newest.len(), marks.dropped()), (MARKS_MAX, 1));
+        marks.settle(Look::All, |_| true, believed);
+        // Those of less than ten seconds are over by now.
+        let later = now + FORSAKEN + Duration::from_secs(39);
+        marks.hear(later, of(MARKS_MAX + 1));
+        assert_eq!(marks.newest.len(), MARKS_MAX - 9_999 + 1);
+        assert_eq!(marks.held().count(), MARKS_MAX - 9_999);
+        assert_eq!(marks.dropped(), 1);
     }
 
     #[test]
