@@ -63,6 +63,8 @@ pub struct Membership {
     awareness: Awareness,
     /// Before this no pull makes it better.
     better_at: Time,
+    /// Pulls answered in time since one was not.
+    pulls_answered: u8,
     push: Push,
     turns: Ring,
     pulls: Ring,
@@ -99,6 +101,7 @@ impl Membership {
             phase: Phase::New,
             awareness: Awareness::new(mutation == Mutation::NoNacks),
             better_at: Time::ZERO,
+            pulls_answered: 0,
             push: Push::default(),
             turns: Ring::default(),
             pulls: Ring::default(),

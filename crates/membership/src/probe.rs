@@ -19,6 +19,8 @@ const HELPERS: usize = 3;
 const MOST_PROBES: usize = 256;
 /// About so many members confirm a suspicion, whatever the size of the cluster.
 const CONFIRMERS: u64 = 10;
+/// So many pulls in a row that are answered in time, a second apart, speak for this node's health.
+const PULLS_IN_A_ROW: u8 = 3;
 /// Peers that are pulled from after a stall, at once.
 const PULLS_ON_WAKING: usize = 3;
 
@@ -148,12 +150,17 @@ impl Membership {
         self.begin(probe);
     }
 
-    /// Members are pulled from every second, however unhealthy this node believes itself to be; an
-    /// answer in the time that a healthy one has says that it is not so any more. Otherwise whoever
-    /// believes the worst, as after a cut, would ask so rarely that it took 44 s to believe the best.
+    /// Members are pulled from every second, however unhealthy this node believes itself to be; when
+    /// one after the other answers in the time that a healthy one has, it is not so any more.
+    /// Otherwise whoever believes the worst, as after a cut, would ask so rarely that it took 44 s to
+    /// believe the best.
     fn pull_answered(&mut self, now: Time) {
-        if now >= self.better_at {
-            self.better_at = now + self.config.probe_every;
+        if now < self.better_at {
+            return;
+        }
+        self.better_at = now + self.config.probe_every;
+        self.pulls_answered = self.pulls_answered.saturating_add(1);
+        if self.pulls_answered >= PULLS_IN_A_ROW {
             self.awareness.better();
         }
     }
@@ -316,7 +323,10 @@ impl Membership {
         }
         match probe.purpose {
             Purpose::Recontact | Purpose::Farewell => return,
-            Purpose::Pull if self.awareness.score() > 0 => return,
+            Purpose::Pull if self.awareness.score() > 0 => {
+                self.pulls_answered = 0;
+                return;
+            }
             Purpose::Pull => probe.purpose = Purpose::Turn,
             Purpose::Turn | Purpose::Confirm | Purpose::Name => {}
         }
@@ -425,6 +435,7 @@ impl Membership {
         }
         self.awareness.worse(1);
         self.better_at = now + self.config.probe_every;
+        self.pulls_answered = 0;
         for id in self
             .table
             .random(&mut self.rng, PULLS_ON_WAKING, self.config.me.id)
