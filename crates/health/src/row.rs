@@ -94,6 +94,7 @@ fn encoded(status: &Status, votes: &Option<Arc<Votes>>) -> Arc<[u8]> {
         status: status.clone(),
         by: "".into(),
         votes: votes.clone(),
+        is_chosen: false,
     };
     entry.encode().into()
 }
@@ -175,14 +176,14 @@ impl Row {
         &self.status[usize::from(self.at & !SHADOWED)..]
     }
 
-    /// The hash of its status, if another than this node wrote it; 0 for what nobody wrote.
+    /// The hash of its status, if another than this node found what it says, or it was chosen among
+    /// siblings; 0 for what nobody wrote.
     pub(crate) fn foreign_to(&self, owner: &str) -> u64 {
         let entry = self.status_bytes();
-        let by = StatusEntry::by_in(entry);
-        if by.is_empty() || by == owner {
-            return 0;
+        match StatusEntry::finder_in(entry) {
+            Some(by) if by.is_empty() || by == owner => 0,
+            _ => hash64(entry),
         }
-        hash64(entry)
     }
 
     /// The target's name.
@@ -411,6 +412,7 @@ mod tests {
             status: status(),
             by: "n1".into(),
             votes: votes(),
+            is_chosen: false,
         };
         let bytes: Arc<[u8]> = [status_key("web"), entry.encode()].concat().into();
         let fresh = Status::new(Wall(1));

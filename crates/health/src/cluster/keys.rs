@@ -120,6 +120,8 @@ pub(crate) struct StatusEntry {
     pub(crate) by: Arc<str>,
     /// What was said when the last verdict was made.
     pub(crate) votes: Option<Arc<Votes>>,
+    /// It was chosen among siblings: whoever wrote it now had found something else, perhaps.
+    pub(crate) is_chosen: bool,
 }
 
 impl StatusEntry {
@@ -136,6 +138,9 @@ impl StatusEntry {
                 });
             }
         }
+        if self.is_chosen {
+            w.field_bytes(11, &[]);
+        }
         w.finish()
     }
 
@@ -144,8 +149,10 @@ impl StatusEntry {
         let mut r = Reader::new(bytes);
         let mut by: Arc<str> = "".into();
         let mut votes: Option<Votes> = None;
+        let mut is_chosen = false;
         while let Some((tag, mut field)) = r.field()? {
             match tag {
+                11 => is_chosen = true,
                 8 => by = field.rest_text()?.into(),
                 9 => votes.get_or_insert_default().contested = field.number()? == 1,
                 10 => {
@@ -164,16 +171,26 @@ impl StatusEntry {
             }
         }
         let votes = votes.map(Arc::new);
-        Ok(Self { status, by, votes })
+        Ok(Self {
+            status,
+            by,
+            votes,
+            is_chosen,
+        })
     }
 
-    /// Which node wrote an entry that was read before.
-    pub(crate) fn by_in(bytes: &[u8]) -> &str {
+    /// Which node found what an entry says that was read before; nobody if it was chosen.
+    pub(crate) fn finder_in(bytes: &[u8]) -> Option<&str> {
         let mut r = Reader::new(bytes);
-        let mut fields = std::iter::from_fn(|| r.field().ok().flatten());
-        let by = fields.find(|(tag, _)| *tag == 8);
-        by.and_then(|(_, field)| field.rest_text().ok())
-            .unwrap_or_default()
+        let mut by = "";
+        while let Some((tag, field)) = r.field().ok().flatten() {
+            match tag {
+                8 => by = field.rest_text().unwrap_or_default(),
+                11 => return None,
+                _ => {}
+            }
+        }
+        Some(by)
     }
 
     /// The greater knows more: what readers see of siblings, equally on every node.
@@ -253,7 +270,20 @@ mod tests {
             status,
             by: "n1".into(),
             votes: Some(Arc::new(votes)),
+            is_chosen: true,
         };
-        assert_eq!(StatusEntry::decode(&entry.encode()), Ok(entry));
+        assert_eq!(
+            StatusEntry::finder_in(&entry.encode()),
+            None,
+            "it was chosen"
+        );
+        let found = StatusEntry {
+            is_chosen: false,
+            ..entry.clone()
+        };
+        assert_eq!(StatusEntry::finder_in(&found.encode()), Some("n1"));
+        for entry in [entry, found] {
+            assert_eq!(StatusEntry::decode(&entry.encode()), Ok(entry));
+        }
     }
 }

@@ -183,7 +183,12 @@ impl Node {
                 let joined = self.joined.as_mut().expect("only a joined node comes here");
                 let by = Arc::clone(&joined.cluster.name);
                 let votes = None;
-                let entry = StatusEntry { status, by, votes };
+                let entry = StatusEntry {
+                    status,
+                    by,
+                    votes,
+                    is_chosen: false,
+                };
                 joined
                     .cluster
                     .write(now, status_key(&name), Some(entry.encode()));

@@ -343,6 +343,7 @@ impl Node {
             status: status.clone(),
             by: Arc::clone(&joined.cluster.name),
             votes: votes.map(Arc::new),
+            is_chosen: false,
         };
         joined.ahead.insert(slot, status);
         joined.cluster.write(now, key, Some(entry.encode()));
@@ -419,7 +420,7 @@ impl Node {
         if shown.status == entry.status {
             self.recount(slot);
         } else {
-            self.is_it_foreign(slot, &entry.by, version.origin);
+            self.is_it_foreign(slot, &entry, version.origin);
         }
         let hot = &mut self.hot[slot.index()];
         if !is_behind && hot.counters.state != entry.status.state {
@@ -435,17 +436,17 @@ impl Node {
         }
     }
 
-    /// A status that somebody else than the target's owner wrote, or its owner in a former life
-    /// that it may have forgotten: what the owner promises may be of another one, until it knows
-    /// this one; and an owner that learns it has to check again.
-    fn is_it_foreign(&mut self, slot: Slot, by: &Arc<str>, origin: Origin) {
+    /// A status that somebody else than the target's owner found, or that was chosen among siblings,
+    /// or that its owner wrote in a former life that it may have forgotten: what the owner promises
+    /// may be of another one, until it knows this one; and an owner that learns it has to check again.
+    fn is_it_foreign(&mut self, slot: Slot, entry: &StatusEntry, origin: Origin) {
         let now = self.now;
         let epoch = self.recount(slot);
         let is_paused = self.row(slot).is_paused();
         let joined = self.joined.as_mut().expect("its store spoke");
-        let is_this_life = joined.cluster.writes_as(by, origin);
+        let is_this_life = joined.cluster.writes_as(&entry.by, origin);
         let mut owned = self.staging.owned(slot);
-        let is_owners = owned.three[0] == joined.place(by);
+        let is_owners = owned.three[0] == joined.place(&entry.by) && !entry.is_chosen;
         if is_owners && is_this_life || self.config.mutation == Some(Mutation::MarkHoldsAtOnce) {
             return;
         }
@@ -513,9 +514,13 @@ impl Node {
         if siblings > 1 && !waits && self.config.mutation != Some(Mutation::NoCollapse) {
             let now = self.now;
             joined.ahead.insert(slot, entry.status.clone());
+            let chosen = StatusEntry {
+                is_chosen: true,
+                ..entry
+            };
             joined
                 .cluster
-                .write(now, status_key(&name), Some(entry.encode()));
+                .write(now, status_key(&name), Some(chosen.encode()));
             self.tell_people(Notice::Collapsed { target: name });
         }
     }

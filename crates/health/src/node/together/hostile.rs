@@ -103,7 +103,16 @@ fn entry(rng: &mut Rng, world: &World) -> (Vec<u8>, Option<Vec<u8>>) {
         0 | 1 => {
             let by = name(rng);
             let votes = None;
-            (status_key(&of), StatusEntry { status, by, votes }.encode())
+            (
+                status_key(&of),
+                StatusEntry {
+                    status,
+                    by,
+                    votes,
+                    is_chosen: rng.chance(20),
+                }
+                .encode(),
+            )
         }
         2 => (definition_key(Source::File, &of_definition), encoded),
         3 => (definition_key(Source::Api, &of_definition), encoded),
