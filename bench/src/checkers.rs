@@ -149,7 +149,8 @@ pub fn pair(job: &Job, folder: &Path) -> Result<Started> {
 
 /// How a node of this name is started, on an empty disk.
 fn roundsman(job: &Job, folder: &Path, name: &str) -> Result<Vec<String>> {
-    let config = folder.join("roundsman.yaml");
+    // One for each: a node that starts reads its file while the next one is written.
+    let config = folder.join(format!("{name}.yaml"));
     fs::write(&config, roundsman_config(job))?;
     let store = folder.join(format!("{name}.state"));
     let _ = fs::remove_dir_all(&store);
