@@ -20,6 +20,8 @@ const SLOWEST: u32 = 5;
 #[derive(Debug, Default)]
 pub(crate) struct Seeds {
     silent: Vec<SocketAddr>,
+    /// Where the next attempt goes on; the first begins anywhere.
+    next: Option<usize>,
     attempts: u32,
     one_answered: bool,
     due: Option<Time>,
@@ -59,7 +61,7 @@ impl Membership {
         }
     }
 
-    /// Asks a few of the silent addresses for all they know. While nobody has answered the wait
+    /// Asks a few of the silent addresses for all they know, the next few the next time. While nobody has answered the wait
     /// doubles from a quarter to eight probe intervals; after that it is thirty, for ever: an
     /// address of the list may come up later and know nobody.
     fn try_to_join(&mut self, now: Time) {
@@ -76,8 +78,11 @@ impl Membership {
         if silent == 0 {
             return;
         }
-        let first = usize::try_from(self.rng.below(silent as u64)).expect("below a length");
-        for i in 0..silent.min(TRIED) {
+        let anywhere = usize::try_from(self.rng.below(silent as u64)).expect("below a length");
+        let first = self.seeds.next.unwrap_or(anywhere);
+        let tried = silent.min(TRIED);
+        self.seeds.next = Some((first + tried) % silent);
+        for i in 0..tried {
             let address = self.seeds.silent[(first + i) % silent];
             self.send_table(now, address, u64::MAX, true, &|_| true);
         }

@@ -20,6 +20,21 @@ fn all_who_join_at_once_see_all() {
 }
 
 #[test]
+fn one_living_address_among_nine_is_found_with_the_third_attempt() {
+    for seed in 0..60 {
+        let mut world = World::new(seed);
+        world.start(Config::lan(member(1), seed));
+        world.start(Config::lan(member(2), seed ^ 1));
+        let deserted = (100..108).map(address);
+        let list = deserted.chain([address(2)]).collect();
+        world.input(1, Input::Join(list));
+        world.run(seconds(2));
+        let others = world.node(1).others().len();
+        assert_eq!(others, 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn a_crash_is_known_to_all_within_six_seconds() {
     let mut worst = Vec::new();
     for seed in 0..60 {
