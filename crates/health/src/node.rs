@@ -448,6 +448,10 @@ impl Node {
     /// Starts what is due, then what waits, as far as there is room.
     fn beat(&mut self) {
         let node_now = self.clock.node(self.now);
+        for slot in self.pace.forget_if_late(self.now) {
+            self.hot[slot.index()].waits = false;
+            self.tally.skipped += 1;
+        }
         while let Some(next) = self.schedule.next(node_now) {
             match next {
                 Next::Due(slot, due) => self.due(slot, self.clock.time(due)),

@@ -14,6 +14,9 @@ use crate::clock::micros;
 /// A check that starts this late counts as late, and must not add to a crowd.
 pub(crate) const ON_TIME: Duration = Duration::from_millis(10);
 
+/// Who could have let a check go so long ago was not busy but away.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
 /// One check, in the bucket's unit.
 const ONE: i64 = 1_000_000;
 /// What the bucket gains each second, and holds at most, even for very few targets.
@@ -118,6 +121,18 @@ impl Pace {
         }
         let lacking = (ONE - self.bucket).max(0).unsigned_abs();
         Some(self.filled + Duration::from_micros((lacking * 1_000_000).div_ceil(self.gain())))
+    }
+
+    /// After this process has stood still nothing is made up for: those that waited for their turn
+    /// then wait no more. First checks do.
+    pub(crate) fn forget_if_late(&mut self, now: Time) -> Vec<Slot> {
+        let could_have = self.deadline();
+        if could_have.is_none_or(|at| now.since(at) < STOOD_STILL) {
+            return Vec::new();
+        }
+        self.is_crowded = false;
+        let due = self.due.drain(..).map(|(slot, _)| slot);
+        due.chain(self.missed.drain(..)).collect()
     }
 
     /// How many checks a second the schedule asks for.
@@ -228,6 +243,28 @@ mod tests {
         assert!((1_300..1_420).contains(&by_second[0]), "{by_second:?}");
         assert_eq!(by_second.iter().sum::<i32>(), 3_001);
         assert!(by_second.iter().all(|n| *n < 1_420), "{by_second:?}");
+    }
+
+    #[test]
+    fn what_waited_while_this_process_stood_still_waits_no_more_but_first_checks_do() {
+        let mut pace = pace_of(1_000, 1);
+        pace.wait(Slot(0), None);
+        pace.wait(Slot(1), Some(Time(900_000)));
+        pace.catch_up(Slot(2));
+        assert_eq!(pace.forget_if_late(Time(1_000_000)), []);
+        pace.started(Time(1_000_000));
+        assert_eq!(
+            pace.forget_if_late(Time(9_000_000)),
+            [],
+            "there was no room"
+        );
+        pace.ended();
+        let could_have = pace.deadline().expect("three wait");
+        let late = could_have + STOOD_STILL;
+        assert_eq!(pace.forget_if_late(Time(late.0 - 1)), []);
+        assert_eq!(pace.forget_if_late(late), [Slot(1), Slot(2)]);
+        assert_eq!(pace.release(late), Some((Slot(0), None)));
+        assert_eq!(pace.waiting(), 0);
     }
 
     #[test]
