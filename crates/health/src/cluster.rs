@@ -31,8 +31,8 @@ use store::Store;
 
 pub use config::{ClusterConfig, ClusterError};
 pub(crate) use keys::{
-    Kind, StatusEntry, decode_origins, definition_key, encode_origins, gone_key, kind_of,
-    manifest_key, origins_key, status_key, unable_key,
+    Kind, Lives, StatusEntry, definition_key, gone_key, kind_of, manifest_key, origins_key,
+    status_key, unable_key,
 };
 use marks::Look;
 pub(crate) use marks::Marks;
@@ -62,6 +62,8 @@ use wire::Tongues;
 
 /// How often marks go out and slow things are looked at.
 const BEAT: Duration = Duration::from_secs(1);
+/// Who does so that much too late has stood still, or could not follow.
+const STOOD_STILL: Duration = Duration::from_millis(100);
 /// One node among others.
 #[derive(Debug)]
 pub(crate) struct Cluster {
@@ -73,6 +75,8 @@ pub(crate) struct Cluster {
     pub(crate) marks: Marks,
     pub(crate) rounds: Rounds,
     pub(crate) shares: Shares,
+    /// What members have found in former lives, as they say: see [`Lives`].
+    pub(crate) found: BTreeMap<NodeId, Vec<Version>>,
     pub(crate) cases: Cases,
     pub(crate) quorum: Quorum,
     pub(crate) catalog: Catalog,
@@ -91,6 +95,10 @@ pub(crate) struct Cluster {
     /// Where others may be; asked from the first tick on, when time begins.
     join: Vec<SocketAddr>,
     beat_at: Time,
+    /// When this process last had a turn; and for how long it then had stood still, until when what
+    /// comes may have waited for it.
+    turned: Time,
+    stood: (Time, Duration),
     pass_at: Time,
     call_at: Time,
     seek_at: Time,
@@ -139,6 +147,7 @@ impl Cluster {
             marks: Marks::default(),
             rounds: Rounds::default(),
             shares: Shares::default(),
+            found: BTreeMap::new(),
             cases: Cases::beginning_at(Rng::new(config.seed ^ 0xca5e).word() >> 32),
             quorum: Quorum::default(),
             catalog: Catalog::default(),
@@ -154,6 +163,8 @@ impl Cluster {
             has_company,
             join,
             beat_at: Time::ZERO,
+            turned: Time::ZERO,
+            stood: (Time::ZERO, Duration::ZERO),
             pass_at: Time::ZERO,
             call_at: Time::ZERO,
             seek_at: Time::ZERO,
@@ -173,6 +184,7 @@ impl Cluster {
 
     /// Time has passed: everything that is due is done.
     pub(crate) fn tick(&mut self, now: Time) {
+        self.turn(now);
         self.now = now;
         if self.began.is_none() {
             self.began = Some(now);
@@ -203,8 +215,19 @@ impl Cluster {
         }
     }
 
+    /// Whether this process stood still, or could not follow, until now: what it reads then may have
+    /// lain in the socket for as long.
+    fn turn(&mut self, now: Time) {
+        let away = now.since(std::mem::replace(&mut self.turned, now));
+        let is_late = self.began.is_some() && now > self.beat_at + STOOD_STILL;
+        if is_late && away > STOOD_STILL {
+            self.stood = (now + BEAT, away);
+        }
+    }
+
     /// A packet came.
     pub(crate) fn received(&mut self, now: Time, from: SocketAddr, way: Way, bytes: &[u8]) {
+        self.turn(now);
         self.now = now;
         let (sender, sections) = match unpack(self.tongues.newest(), bytes) {
             Ok(packet) => packet,
@@ -273,7 +296,10 @@ impl Cluster {
             }
             Section::Tell(tell) => self.effects.push_back(Effect::Tell(sender, tell)),
             Section::Marks(marks) => {
-                for mark in marks.into_iter().filter(|mark| mark.owner != self.me) {
+                let (until, span) = self.stood;
+                let waited = if now < until { span } else { Duration::ZERO };
+                for mut mark in marks.into_iter().filter(|mark| mark.owner != self.me) {
+                    mark.age += waited;
                     self.marks.hear(now, mark);
                 }
                 self.settle_marks(Look::New);

@@ -7,7 +7,7 @@
 //! | `s`, name | a status, and who wrote it |
 //! | `m`, source | the source's manifest |
 //! | `u`, node, 0, name | nothing: this node can't probe this target |
-//! | `o`, node id | the origins that this node writes and wrote under, as far as they are open |
+//! | `o`, node id | the origins that this node writes and wrote under, as far as they are open; and the last statuses that it found in former lives |
 //! | `x`, node id | the same, of a node that is gone for good: everybody retires them |
 //!
 //! A status never keeps a definition alive: they are separate keys.
@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use base::wire::{DecodeError, Reader, Writer};
-use base::{NodeId, Origin};
+use base::{NodeId, Origin, Version};
 
 use super::votes::Vote;
 use crate::fleet::Votes;
@@ -62,27 +62,52 @@ pub(crate) fn gone_key(node: NodeId) -> Vec<u8> {
     [&b"x"[..], &node.0.to_be_bytes()].concat()
 }
 
-/// Origins that are read of one node at most.
-const ORIGINS_MAX: usize = 64;
-
-pub(crate) fn encode_origins(origins: &[Origin]) -> Vec<u8> {
-    let mut w = Writer::new();
-    for origin in origins.iter().take(ORIGINS_MAX) {
-        w.field(1, |w| w.raw(&origin.0.to_be_bytes()));
-    }
-    w.finish()
+/// What a node says of its lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lives {
+    /// Under what it writes, and under what it wrote and nobody has taken over yet.
+    pub(crate) origins: Vec<Origin>,
+    /// The last write of each origin but the present one that has a status which it found.
+    pub(crate) found: Vec<Version>,
 }
 
-pub(crate) fn decode_origins(bytes: &[u8]) -> Result<Vec<Origin>, DecodeError> {
-    let mut r = Reader::new(bytes);
-    let mut origins = Vec::new();
-    while let Some((tag, mut field)) = r.field()? {
-        if tag == 1 && origins.len() < ORIGINS_MAX {
-            let bytes = field.raw(8)?.try_into().expect("eight bytes");
-            origins.push(Origin(u64::from_be_bytes(bytes)));
+/// Entries of each list of [`Lives`] at most; more are not written and not read.
+const LIVES_MAX: usize = 64;
+
+impl Lives {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        for origin in self.origins.iter().take(LIVES_MAX) {
+            w.field(1, |w| w.raw(&origin.0.to_be_bytes()));
         }
+        for found in self.found.iter().take(LIVES_MAX) {
+            w.field(2, |w| {
+                w.raw(&found.origin.0.to_be_bytes());
+                w.number(found.seq);
+            });
+        }
+        w.finish()
     }
-    Ok(origins)
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut r = Reader::new(bytes);
+        let mut lives = Self::default();
+        while let Some((tag, mut field)) = r.field()? {
+            if !matches!(tag, 1 | 2) {
+                continue;
+            }
+            let origin = field.raw(8)?.try_into().expect("eight bytes");
+            let origin = Origin(u64::from_be_bytes(origin));
+            if tag == 1 && lives.origins.len() < LIVES_MAX {
+                lives.origins.push(origin);
+            }
+            if tag == 2 && lives.found.len() < LIVES_MAX {
+                let seq = field.number()?;
+                lives.found.push(Version { origin, seq });
+            }
+        }
+        Ok(lives)
+    }
 }
 
 /// What a key stands for; `None` for one of a newer version.
@@ -242,11 +267,20 @@ mod tests {
     }
 
     #[test]
-    fn origins_come_back_up_to_a_bound() {
+    fn lives_come_back_up_to_a_bound() {
         let origins: Vec<Origin> = (1..=100).map(Origin).collect();
-        let read = decode_origins(&encode_origins(&origins)).unwrap();
-        assert_eq!(read, origins[..ORIGINS_MAX]);
-        assert!(decode_origins(&[1, 3, 0, 0, 0]).is_err());
+        let version = |origin: &Origin| Version {
+            origin: *origin,
+            seq: origin.0 * 1_000,
+        };
+        let found: Vec<Version> = origins.iter().map(version).collect();
+        let lives = Lives { origins, found };
+        let read = Lives::decode(&lives.encode()).unwrap();
+        assert_eq!(read.origins, lives.origins[..LIVES_MAX]);
+        assert_eq!(read.found, lives.found[..LIVES_MAX]);
+        assert!(Lives::decode(&[1, 3, 0, 0, 0]).is_err());
+        let of_a_later_release = [Lives::default().encode(), vec![9, 1, 7]].concat();
+        assert_eq!(Lives::decode(&of_a_later_release), Ok(Lives::default()));
     }
 
     #[test]

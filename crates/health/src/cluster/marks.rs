@@ -172,7 +172,7 @@ impl Marks {
     pub(crate) fn settle(
         &mut self,
         look: Look,
-        is_seen: impl Fn(Version) -> bool,
+        is_seen: impl Fn(NodeId, Version) -> bool,
         mut epoch_of: impl FnMut(NodeId, Duration, u64) -> Option<u32>,
     ) -> bool {
         let mut any = false;
@@ -189,7 +189,7 @@ impl Marks {
             let Some(epoch) = epoch_of(place.0, place.1, waiting.sum) else {
                 continue;
             };
-            if waiting.version.seq > 0 && !is_seen(waiting.version) {
+            if !is_seen(place.0, waiting.version) {
                 continue;
             }
             self.unsettled.remove(place);
@@ -312,7 +312,7 @@ mod tests {
         }
         marks.hear(now, of(MARKS_MAX + 1));
         assert_eq!((marks.newest.len(), marks.dropped()), (MARKS_MAX, 1));
-        marks.settle(Look::All, |_| true, believed);
+        marks.settle(Look::All, |_, _| true, believed);
         // Those of less than ten seconds are over by now.
         let later = now + FORSAKEN + Duration::from_secs(39);
         marks.hear(later, of(MARKS_MAX + 1));
@@ -341,9 +341,9 @@ mod tests {
     fn a_mark_waits_for_what_its_owner_had_written() {
         let mut marks = Marks::default();
         marks.hear(Time(5_000_000), mark(1_000, 1, 9));
-        assert!(!marks.settle(Look::All, |version| version.seq < 9, believed));
+        assert!(!marks.settle(Look::All, |_, version| version.seq < 9, believed));
         assert_eq!(held(&marks), None);
-        assert!(marks.settle(Look::All, |version| version.seq <= 9, believed));
+        assert!(marks.settle(Look::All, |_, version| version.seq <= 9, believed));
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
     }
 
@@ -363,7 +363,7 @@ mod tests {
                 looked += 1;
                 Some(1)
             };
-            let any = marks.settle(look, |_| is_seen, epoch);
+            let any = marks.settle(look, |_, _| is_seen, epoch);
             (any, looked)
         };
         assert_eq!(settle(&mut marks, Look::New, false), (false, many));
@@ -377,14 +377,14 @@ mod tests {
     fn a_mark_of_other_targets_waits_until_they_are_known() {
         let mut marks = Marks::default();
         marks.hear(Time(5_000_000), mark(1_000, 1, 0));
-        assert!(marks.settle(Look::All, |_| true, believed));
+        assert!(marks.settle(Look::All, |_, _| true, believed));
         marks.hear(Time(6_000_000), mark(1_000, 77, 0));
         assert!(
-            !marks.settle(Look::All, |_| true, believed),
+            !marks.settle(Look::All, |_, _| true, believed),
             "other targets"
         );
         assert_eq!(held(&marks), Some((Time(4_000_000), 1)));
-        assert!(marks.settle(Look::All, |_| true, |_, _, sum| (sum == 77).then_some(8)));
+        assert!(marks.settle(Look::All, |_, _| true, |_, _, sum| (sum == 77).then_some(8)));
         assert_eq!(held(&marks), Some((Time(5_000_000), 8)));
     }
 
@@ -392,7 +392,7 @@ mod tests {
     fn a_mark_from_before_this_process_began_is_not_taken_for_a_younger_one() {
         let mut marks = Marks::default();
         marks.hear(Time(500_000), mark(1_000, 1, 0));
-        marks.settle(Look::All, |_| true, believed);
+        marks.settle(Look::All, |_, _| true, believed);
         assert_eq!(held(&marks), None);
     }
 
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(a.news(Time(10_600_000), 1, 9), []);
         b.hear(Time(77_000_000), relayed);
         b.hear(Time(77_100_000), mark(5_000, 1, 0));
-        b.settle(Look::All, |_| true, believed);
+        b.settle(Look::All, |_, _| true, believed);
         assert_eq!(held(&b), Some((Time(76_200_000), 1)));
     }
 
@@ -473,7 +473,7 @@ mod tests {
             let now = Time(second * 1_000_000);
             let spacing = marks.spacing(None);
             marks.offer(now, mark(0, 1, 0), spacing);
-            marks.settle(Look::All, |_| true, believed);
+            marks.settle(Look::All, |_, _| true, believed);
             let news = marks.news(now, 1, 9);
             offers.extend(news.iter().map(|mark| (second, mark.age.as_secs())));
         }

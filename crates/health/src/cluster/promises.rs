@@ -31,13 +31,19 @@ impl Cluster {
         let (store, shares, membership) = (&self.store, &self.shares, &self.membership);
         // What has come and is not on disk is not shown yet either.
         let mutation = self.mutation;
-        let is_seen = |version: Version| match mutation {
+        let is_here = |version: Version| match mutation {
+            _ if version.seq == 0 => true,
             Some(Mutation::MarkSkipsGaps) => {
                 let mut seen = store.claimed().seen.into_iter();
                 seen.any(|(origin, seen)| origin == version.origin && seen.has(version.seq))
             }
             Some(Mutation::MarkBeforeShown) => store.has_all_up_to(version),
             _ => store.claims_all_up_to(version),
+        };
+        let found = &self.found;
+        let is_seen = |owner: NodeId, version: Version| {
+            let former = found.get(&owner).into_iter().flatten();
+            is_here(version) && former.copied().all(is_here)
         };
         let epoch_of = |owner, interval, sum| match mutation {
             Some(Mutation::MarkOfOthers) => Some(u32::MAX),

@@ -30,10 +30,10 @@ const MEND: Duration = Duration::from_secs(2);
 /// What stood under names of the file when it was in effect; `None` for a name that it had not.
 type Aside = BTreeMap<Arc<str>, Option<Vec<u8>>>;
 
-/// What this node's config file said last: whoever has the file of the revision that won completes
-/// it where entries of another were written over it.
+/// What this node's config file said last, or else the file that is in effect: whoever has that of
+/// the revision that won completes it where entries of another were written over it.
 #[derive(Debug)]
-pub(super) struct OwnFile {
+pub(super) struct HeldFile {
     /// The sum of its entries' hashes.
     sum: u64,
     content: Content,
@@ -47,7 +47,7 @@ enum Content {
     Stored(Aside),
 }
 
-impl OwnFile {
+impl HeldFile {
     const fn new(sum: u64, definitions: Vec<Arc<Definition>>) -> Self {
         Self {
             sum,
@@ -63,10 +63,15 @@ impl OwnFile {
         }
     }
 
-    /// A revision with this sum has taken effect whole: if it is this file, the store keeps it.
-    fn is_in_effect(&mut self, sum: u64) {
-        if self.sum == sum {
-            self.content = Content::Stored(Aside::new());
+    /// A revision with this sum has taken effect whole, so the store keeps it. An own file that has
+    /// lost to it is kept: what this node wrote of it may still be on its way to the disk.
+    fn in_effect(file: Option<Self>, sum: u64) -> Self {
+        match file {
+            Some(lost) if lost.sum != sum && matches!(lost.content, Content::Whole(_)) => lost,
+            Some(_) | None => Self {
+                sum,
+                content: Content::Stored(Aside::new()),
+            },
         }
     }
 
@@ -107,7 +112,8 @@ impl Node {
                     self.able_again(&node, &target);
                 }
                 Some(Kind::Gone(node)) => self.gone_stored(node, &key),
-                Some(Kind::Status(_) | Kind::Origins(_)) | None => {}
+                Some(Kind::Origins(node)) => self.lives_stored(node, &key),
+                Some(Kind::Status(_)) | None => {}
             }
         }
         for definition in definitions {
@@ -279,9 +285,11 @@ impl Node {
             }
             self.apply_file(effective.changed.into_iter().collect());
             let joined = self.joined.as_mut().expect("only a joined node comes here");
-            if let Some(file) = joined.file.as_mut().filter(|_| effective.complete) {
-                file.is_in_effect(manifest.sum);
-            }
+            let file = joined.file.take();
+            joined.file = match effective.complete {
+                true => Some(HeldFile::in_effect(file, manifest.sum)),
+                false => file,
+            };
         }
         self.mend_the_file();
     }
@@ -299,11 +307,11 @@ impl Node {
         }
         if manifest.knows(sum) && !overrules {
             if manifest.sum == sum {
-                let mut file = OwnFile::new(sum, definitions);
-                if joined.cluster.catalog.is_in_effect() {
-                    file.is_in_effect(sum);
-                }
-                joined.file = Some(file);
+                let file = HeldFile::new(sum, definitions);
+                joined.file = Some(match joined.cluster.catalog.is_in_effect() {
+                    true => HeldFile::in_effect(Some(file), sum),
+                    false => file,
+                });
             } else {
                 let revision = manifest.revision;
                 let notice = Notice::Adopted { revision };
@@ -333,14 +341,14 @@ impl Node {
         // The next one comes after this one, on disk or not.
         joined.cluster.catalog.hear(now, next);
         let mut unseen = BTreeSet::new();
-        if let Some(written) = joined.file.take().and_then(OwnFile::not_in_effect) {
+        if let Some(written) = joined.file.take().and_then(HeldFile::not_in_effect) {
             unseen.extend(written.iter().map(|d| Arc::clone(&d.name)));
             // What that one took out may not be gone yet.
             unseen.extend(joined.names_in_file());
         }
         self.write_entries(&definitions, &encoded, unseen);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
-        joined.file = Some(OwnFile::new(sum, definitions));
+        joined.file = Some(HeldFile::new(sum, definitions));
     }
 
     /// Writes what is not so already. What stands under the `unseen` names is not known here: this
@@ -370,16 +378,13 @@ impl Node {
         }
     }
 
+    /// The status goes when this takes effect, by the hand of whoever owns the target: another file
+    /// may win.
     fn take_out_of_file(&mut self, name: &str) {
         let now = self.now;
-        let is_in_api = self.known(name).is_some_and(|entry| entry.in_api);
-        let has_status = !is_in_api && self.held_status(name).0.is_some();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let key = definition_key(Source::File, name);
         joined.cluster.write(now, key, None);
-        if has_status {
-            joined.cluster.write(now, status_key(name), None);
-        }
     }
 
     /// Writes again what others have written over since this node's file was in effect.

@@ -94,6 +94,9 @@ impl Node {
         }
         let (interval, began, stamp) = (hot.interval, hot.last_start, hot.stamp);
         let joined = self.joined.as_mut().expect("only a joined node comes here");
+        if joined.awaited.contains(&slot) {
+            return;
+        }
         let rounds = &mut joined.cluster.rounds;
         self.hot[slot.index()].stamp = rounds.rested(now, slot, interval, began, stamp);
     }
@@ -329,6 +332,8 @@ impl Node {
         self.hot[slot.index()].counters = Counters::new(to);
         if newest.state == to && newest.transition > self.row(slot).transition() {
             // Somebody has said so already; it is shown once it is on disk.
+            let joined = self.joined.as_mut().expect("only a joined node comes here");
+            joined.awaited.insert(slot);
             return;
         }
         let status = newest.changed(to, at, why.0, why.1, 0);
@@ -377,6 +382,7 @@ impl Node {
         }
         match self.held_write(name).0 {
             Some((entry, version)) => {
+                self.note_found(&entry.by, version);
                 let bytes = self.share_status(name, version);
                 row.with_entry(bytes, entry.status.state)
             }
@@ -399,8 +405,10 @@ impl Node {
         let (Some((entry, version)), _) = self.held_write(name) else {
             return self.begin_anew(slot);
         };
+        self.note_found(&entry.by, version);
         let bytes = self.share_status(name, version);
         let joined = self.joined.as_mut().expect("its store spoke");
+        joined.awaited.remove(&slot);
         let is_mine = joined
             .ahead
             .get(&slot)

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Duration, NodeId, Origin, Slot, Time, Version, Way};
+use base::{Duration, NodeId, Slot, Time, Version, Way};
 
 use super::blind::Blind;
-use super::catalog::OwnFile;
+use super::catalog::HeldFile;
 use super::favours::Favours;
 use super::inquire::Inquiries;
 use super::leavers::Leavers;
+use super::origins::Told;
 use super::ownership::Unable;
 use super::story::Untold;
 use super::{Mutation, Node, Role};
@@ -38,6 +39,9 @@ pub(super) struct Joined {
     pub(super) cluster: Cluster,
     /// Own statuses that the disk does not have yet.
     pub(super) ahead: BTreeMap<Slot, Status>,
+    /// Verdicts that somebody else has written already; what they wrote is not on this disk yet, and
+    /// so not shown.
+    pub(super) awaited: BTreeSet<Slot>,
     /// Targets that were this node's, until when they are checked.
     pub(super) leavers: Leavers,
     /// Members under suspicion.
@@ -56,13 +60,13 @@ pub(super) struct Joined {
     pub(super) yielded: BTreeMap<Arc<str>, (Time, Unable)>,
     /// What the config file says by name, until it is this node's turn to write it.
     pub(super) to_load: Option<(Time, Vec<Arc<Definition>>)>,
-    /// What the config file said last.
-    pub(super) file: Option<OwnFile>,
+    /// What the config file said last, or the file in effect.
+    pub(super) file: Option<HeldFile>,
     /// When this node writes entries that the present revision lacks, unless what is here adds up
     /// to something else by then.
     pub(super) mend_at: Option<(Time, u64)>,
-    /// Under what this node writes, as it has told the others.
-    pub(super) named: Option<Origin>,
+    /// What this node has told the others of its lives.
+    pub(super) told: Told,
     /// Nodes that are gone for good, until all that they wrote under is closed.
     pub(super) gone: BTreeSet<NodeId>,
     /// Questions for the accounts of other owners.
@@ -102,6 +106,7 @@ impl Joined {
         Self {
             cluster,
             ahead: BTreeMap::new(),
+            awaited: BTreeSet::new(),
             leavers: Leavers::default(),
             suspects: BTreeSet::new(),
             favours: Favours::default(),
@@ -113,7 +118,7 @@ impl Joined {
             to_load: None,
             file: None,
             mend_at: None,
-            named: None,
+            told: Told::default(),
             gone: BTreeSet::new(),
             inquiries: Inquiries::default(),
             acks: BTreeMap::new(),
@@ -401,7 +406,7 @@ impl Node {
             Some(Kind::Status(name)) => self.adopt_status(&name),
             Some(Kind::Manifest) => self.manifest_stored(key),
             Some(Kind::Unable(node, target)) => self.unable_stored(&node, &target, key),
-            Some(Kind::Origins(node)) => self.origins_stored(node, key),
+            Some(Kind::Origins(node)) => self.lives_stored(node, key),
             Some(Kind::Gone(node)) => self.gone_stored(node, key),
             None => {}
         }
@@ -446,13 +451,13 @@ impl Node {
     fn slow_things(&mut self) {
         let now = self.now;
         self.leave_the_hanging_behind();
+        self.tell_of_its_lives();
         self.promise();
         self.tell_the_second();
         self.yield_no_longer();
         self.forget_old_streaks();
         self.look();
         self.sweep_statuses();
-        self.name_origins();
         self.close_the_gone();
         let joined = self.joined.as_mut().expect("only a joined node comes here");
         let late: Vec<Version> = joined

@@ -384,6 +384,7 @@ impl Node {
         }
         joined.cluster.cases.drop(slot);
         joined.outvoted.remove(&slot);
+        joined.awaited.remove(&slot);
     }
 
     /// Who handed over stops when its time has come.

@@ -437,6 +437,7 @@ impl Node {
             joined.cluster.cases.drop(slot);
             joined.outvoted.remove(&slot);
             joined.ahead.remove(&slot);
+            joined.awaited.remove(&slot);
             joined.favours.forget(slot);
             let gone = ownership::Input::Undefined(slot);
             joined.cluster.own_target(now, gone);

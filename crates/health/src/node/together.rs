@@ -2,7 +2,8 @@
 //!
 //! `together/asked.rs` has what owners are asked, `together/missed.rs` what is caught up with,
 //! `together/forgotten.rs` what becomes of the writes of who is forgotten, `together/moved.rs` how
-//! nodes find each other that are not where they were. Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
+//! nodes find each other that are not where they were, `together/promised.rs` what marks wait for.
+//! Delays are a millisecond and nothing is lost unless a test cuts it; the simulator does the rest.
 
 mod asked;
 mod blind;
@@ -15,6 +16,7 @@ mod missed;
 mod moved;
 mod once;
 mod opinions;
+mod promised;
 mod redefined;
 mod revisions;
 mod unheard;

@@ -261,10 +261,13 @@ impl Judge<'_> {
             self.ledger.runs_since[host.index()].get_or_insert(now);
             self.ledger.ran_last[host.index()] = now;
             let node = world.node(host).expect("it runs");
-            for row in node.node().view().rows(None) {
+            let view = node.node().view();
+            for row in view.rows(None) {
                 self.ledger.shown(now, &row.definition());
                 *all.entry(row.title()).or_default() += 1;
             }
+            self.ledger
+                .missed(now, host, |name| view.get(name).is_none());
         }
         let runs = self.hosts().any(|host| world.is_running(host));
         let gone = self

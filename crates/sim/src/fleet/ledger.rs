@@ -76,7 +76,8 @@ pub(super) struct Ledger {
     pub(super) seen: BTreeSet<(Arc<str>, u32, i64)>,
     pub(super) ops: BTreeMap<u64, Op>,
     pub(super) reloads: Vec<Reload>,
-    /// Targets that were defined nowhere for a time.
+    /// Targets that were defined nowhere for a time, or not on one node that had them: who owned
+    /// them there took their status away.
     pub(super) gone: BTreeSet<Arc<str>>,
     /// Versions of the file that a later one took the place of, for certain.
     pub(super) outdated: BTreeSet<u64>,
@@ -100,6 +101,8 @@ pub(super) fn label_of(definition: &Definition) -> Option<u64> {
     value.parse().ok()
 }
 
+/// Within this, a node that began to run knows all targets.
+const KNOWN: Duration = Duration::from_secs(5);
 /// Within this, all know of a node that is back.
 const REJOINS: Duration = Duration::from_secs(3);
 
@@ -132,6 +135,17 @@ impl Ledger {
     /// Since when somebody has been running all the time.
     pub(super) fn somebody_since(&self) -> Option<Time> {
         self.runs_since.iter().flatten().min().copied()
+    }
+
+    /// Targets that a host does not show any more, though it has been running for as long as it takes
+    /// to know them.
+    pub(super) fn missed(&mut self, now: Time, host: Host, is_missing: impl Fn(&str) -> bool) {
+        let is_old = |since: Time| since + KNOWN < now;
+        if self.runs_since[host.index()].is_some_and(is_old) {
+            let old = self.targets.iter().filter(|(_, w)| is_old(w.since));
+            let missing = old.filter(|(name, _)| is_missing(name));
+            self.gone.extend(missing.map(|(name, _)| Arc::clone(name)));
+        }
     }
 
     /// A definition as somebody alive shows it.

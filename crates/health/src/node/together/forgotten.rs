@@ -121,8 +121,8 @@ fn a_living_node_that_others_forgot_goes_on_under_a_fresh_origin() {
     assert_ne!(world.store(2).origin(), Some(origin));
     let list = world.store(0).get(&origins_key(NodeId(3))).expect("named");
     let fresh = world.store(2).origin().expect("it has written");
-    let named = crate::cluster::decode_origins(list).expect("a list");
-    assert!(named.contains(&fresh), "{named:?} {fresh}");
+    let named = crate::cluster::Lives::decode(list).expect("a list");
+    assert!(named.origins.contains(&fresh), "{named:?} {fresh}");
 }
 
 #[test]

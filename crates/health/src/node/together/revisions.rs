@@ -84,3 +84,38 @@ fn of_two_files_loaded_on_two_sides_of_a_cut_one_is_in_effect_whole_after_it() {
     }
     assert_eq!(winners.len(), 2, "each side wins once");
 }
+
+/// Broken by: only a node whose own file is in effect completes it, or an entry that is taken out
+/// takes the status with it before that is in effect.
+#[test]
+fn an_old_file_from_behind_a_cut_takes_nothing_away_though_whoever_wrote_the_newest_is_dead() {
+    for variant in 0..6 {
+        let mut world = World::new(3, 12);
+        world.run(8);
+        world.cut.extend([(0, 2), (2, 0), (1, 2), (2, 1)]);
+        for name in ["b", "c"] {
+            world.file.push(target(name, 0));
+            world.give(0, Input::Load(Source::File, world.file.clone()));
+            world.run_ms(2_000 + variant * 300);
+        }
+        let mut old = world.file.clone();
+        old.truncate(12);
+        old.remove(1);
+        world.give(2, Input::Load(Source::File, old));
+        world.run(2);
+        world.kill(0);
+        world.run(10);
+        world.cut.clear();
+        for _ in 0..100 {
+            world.run_ms(250);
+            let shown = world.state(1, "t1");
+            assert!(shown.0 == State::Up && shown.1 > 0, "{variant}: {shown:?}");
+        }
+        for at in 1..3 {
+            adds_up(&world, at);
+            for name in ["t1", "b", "c"] {
+                assert_eq!(world.state(at, name).0, State::Up, "{variant}: n{at}");
+            }
+        }
+    }
+}
