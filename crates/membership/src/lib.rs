@@ -69,6 +69,9 @@ pub struct Membership {
     turns: Ring,
     pulls: Ring,
     pull_at: Time,
+    /// When the last member had its turn, and when the next one has.
+    turned: Time,
+    turn_at: Time,
     next_dead: usize,
     next_seq: u32,
     probes: BTreeMap<u32, Probe>,
@@ -106,6 +109,8 @@ impl Membership {
             turns: Ring::default(),
             pulls: Ring::default(),
             pull_at: Time::ZERO,
+            turned: Time::ZERO,
+            turn_at: Time::ZERO,
             next_dead: 0,
             next_seq,
             probes: BTreeMap::new(),
@@ -222,7 +227,8 @@ impl Membership {
         let every = self.config.probe_every;
         self.settle_by = now + every * 3;
         let turn = self.part_of(every);
-        self.alarms.set(now + turn, Alarm::Turn);
+        self.turn_at = now + turn;
+        self.alarms.set(self.turn_at, Alarm::Turn);
         self.pull_at = now + self.part_of(every);
         self.alarms.set(self.pull_at, Alarm::Pull);
         let recontact = self.part_of(every);

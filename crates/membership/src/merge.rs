@@ -110,6 +110,10 @@ impl Membership {
             self.counters.over_bounds += 1;
             return;
         }
+        let was_dead = self.table.get(id).map(|held| held.member.state) == Some(State::Dead);
+        if was_dead && record.member.state == State::Alive {
+            self.regained(now);
+        }
         match record.member.state {
             State::Alive => self.alive(now, record, lives),
             State::Suspect => self.suspect(now, record, accusers, lives),

@@ -73,11 +73,12 @@ pub(crate) struct Favour {
 
 impl Membership {
     pub(crate) fn next_turn(&mut self, now: Time) {
+        if now < self.turn_at {
+            return;
+        }
         // The next one starts after this one has ended, however unhealthy we are.
-        self.alarms.set(
-            now + self.config.probe_every * self.awareness.scale(),
-            Alarm::Turn,
-        );
+        (self.turned, self.turn_at) = (now, now + self.config.probe_every * self.awareness.scale());
+        self.alarms.set(self.turn_at, Alarm::Turn);
         if self.phase.is_running()
             && let Some(id) = self.turns.next(&self.table, &mut self.rng)
         {
@@ -99,6 +100,26 @@ impl Membership {
         {
             self.probe(now, id, Purpose::Pull);
         }
+    }
+
+    /// Something speaks for this node's health: it need not wait for so long any more.
+    fn better(&mut self, now: Time, by: usize) {
+        for _ in 0..by {
+            self.awareness.better();
+        }
+        let every = self.config.probe_every * self.awareness.scale();
+        let due = (self.turned + every).max(now);
+        if due < self.turn_at {
+            self.alarms.unset(self.turn_at, Alarm::Turn);
+            self.turn_at = due;
+            self.alarms.set(due, Alarm::Turn);
+        }
+    }
+
+    /// A member that was dead lives. What spoke against this node's health when it stopped
+    /// answering, and nobody answered who was to ask it, spoke of the network.
+    pub(crate) fn regained(&mut self, now: Time) {
+        self.better(now, HELPERS);
     }
 
     /// What we know differs from what others know: the next pull comes after a quarter.
@@ -161,7 +182,7 @@ impl Membership {
         self.better_at = now + self.config.probe_every;
         self.pulls_answered = self.pulls_answered.saturating_add(1);
         if self.pulls_answered >= PULLS_IN_A_ROW {
-            self.awareness.better();
+            self.better(now, 1);
         }
     }
 

@@ -60,6 +60,36 @@ fn a_crash_is_known_to_all_within_six_seconds() {
     );
 }
 
+/// Broken by: whoever was cut off waits as long for its next turn as it believed it had to before
+/// the others were back, or does not believe better of itself for that.
+#[test]
+fn a_crash_three_seconds_after_a_cut_is_known_as_soon_as_any() {
+    let mut worst = Vec::new();
+    for seed in 0..60 {
+        let mut world = World::of(4, seed);
+        world.run(seconds(5));
+        for id in 1..=4 {
+            world.sides.insert(address(id), u8::try_from(id).unwrap());
+        }
+        world.run(seconds(20));
+        world.sides.clear();
+        world.run(seconds(3));
+        let from = world.now;
+        world.crash(4);
+        world.run(seconds(20));
+        let deaths = world.deaths();
+        let last = deaths
+            .iter()
+            .rfind(|(at, _, of)| *at > from && *of == NodeId(4));
+        worst.push(last.expect("it is dead").0.since(from));
+    }
+    worst.sort_unstable();
+    assert!(
+        worst[30] <= seconds(4) && worst[59] <= seconds(7),
+        "{worst:?}"
+    );
+}
+
 #[test]
 fn loss_alone_never_makes_anybody_dead() {
     for seed in 0..10 {
