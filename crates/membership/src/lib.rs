@@ -76,6 +76,8 @@ pub struct Membership {
     next_seq: u32,
     probes: BTreeMap<u32, Probe>,
     favours: BTreeMap<u32, Favour>,
+    /// Members that did not help, and when they were asked themselves for that.
+    hushed: BTreeMap<NodeId, Time>,
     seeds: Seeds,
     is_settled: bool,
     settle_by: Time,
@@ -115,6 +117,7 @@ impl Membership {
             next_seq,
             probes: BTreeMap::new(),
             favours: BTreeMap::new(),
+            hushed: BTreeMap::new(),
             seeds: Seeds::default(),
             is_settled: false,
             settle_by: Time::ZERO,
@@ -311,7 +314,7 @@ impl Membership {
             }
             Message::Nack { seq } => {
                 self.take_in(now, sender, claims);
-                self.nacked(seq);
+                self.nacked(sender, seq);
             }
             Message::Gossip => self.take_in(now, sender, claims),
             Message::Compare { buckets } => {

@@ -159,6 +159,23 @@ impl Membership {
             .push_back(Output::Changed(record.member.clone()));
         self.table.put(record);
         self.push.add(id, self.table.size());
+        self.count_the_rest();
+    }
+
+    /// Where few are left that nobody suspects, no more than those are waited for.
+    fn count_the_rest(&mut self) {
+        let suspects = self.table.suspects();
+        let rest = self.table.size() - suspects.len();
+        for id in suspects {
+            let suspicion = self.table.suspicion(id).expect("it is a suspect");
+            let before = suspicion.ends();
+            suspicion.left(rest - 1);
+            let after = suspicion.ends();
+            if before != after {
+                self.alarms.unset(before, Alarm::Objection(id));
+                self.alarms.set(after, Alarm::Objection(id));
+            }
+        }
     }
 
     fn suspect(&mut self, now: Time, mut record: Record, accusers: &[NodeId], lived: bool) {

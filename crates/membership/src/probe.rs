@@ -19,6 +19,10 @@ const HELPERS: usize = 3;
 const MOST_PROBES: usize = 256;
 /// About so many members confirm a suspicion, whatever the size of the cluster.
 const CONFIRMERS: u64 = 10;
+/// For so many probe intervals a member that did not help is not asked for that again.
+const HUSHED: u32 = 60;
+/// With so many under way, members that did not help wait for their turn.
+const MOST_WITH_SILENT: usize = 16;
 /// So many pulls in a row that are answered in time, a second apart, speak for this node's health.
 const PULLS_IN_A_ROW: u8 = 3;
 /// Peers that are pulled from after a stall, at once.
@@ -52,9 +56,10 @@ pub(crate) struct Probe {
     pub(crate) born: Incarnation,
     sent: Time,
     patience: Duration,
-    /// Helpers asked, once the direct way has failed.
+    /// Helpers asked, once the direct way has failed; those of them who have not said that it does
+    /// not answer them either.
     helpers: Option<usize>,
-    nacks: usize,
+    silent: [Option<NodeId>; HELPERS],
 }
 
 impl Probe {
@@ -166,7 +171,7 @@ impl Membership {
             sent: now,
             patience: record.rtt.patience(self.config.probe_every) * scale,
             helpers: None,
-            nacks: 0,
+            silent: [None; HELPERS],
         };
         self.begin(probe);
     }
@@ -197,7 +202,7 @@ impl Membership {
             sent: now,
             patience: self.config.probe_every / 4 * self.awareness.scale(),
             helpers: None,
-            nacks: 0,
+            silent: [None; HELPERS],
         };
         self.begin(probe);
     }
@@ -355,13 +360,17 @@ impl Membership {
         let every = self.config.probe_every;
         let rest = (every * scale).saturating_sub(probe.patience);
         let wait = (probe.patience * 4).max(every * scale * 2 / 5).min(rest);
-        probe.helpers = Some(self.ask_others(now, seq, &probe, wait));
+        let helpers = self.ask_others(now, seq, &probe, wait);
+        probe.helpers = Some(helpers.len());
+        for (silent, helper) in probe.silent.iter_mut().zip(helpers) {
+            *silent = Some(helper);
+        }
         self.ping(now, seq, probe.target, probe.address, Way::Stream);
         self.probes.insert(seq, probe);
         self.alarms.set(now + wait, Alarm::Answer(seq));
     }
 
-    fn ask_others(&mut self, now: Time, seq: u32, probe: &Probe, wait: Duration) -> usize {
+    fn ask_others(&mut self, now: Time, seq: u32, probe: &Probe, wait: Duration) -> Vec<NodeId> {
         let helpers = self.table.random(&mut self.rng, HELPERS, probe.target);
         let patience_ms = u32::try_from((wait / 2).as_millis()).unwrap_or(u32::MAX);
         let (target, address) = (probe.target, probe.address);
@@ -376,7 +385,7 @@ impl Membership {
                 self.send(now, helper.member.address, Way::Datagram, &message, &[]);
             }
         }
-        helpers.len()
+        helpers
     }
 
     fn failed(&mut self, now: Time, probe: Probe) {
@@ -390,8 +399,12 @@ impl Membership {
         self.awareness.worse(if helpers == 0 {
             1
         } else {
-            helpers.saturating_sub(probe.nacks)
+            probe.silent.iter().flatten().count()
         });
+        // Those may be dead, too: each would have its turn late, since we now take ourselves for sick.
+        for helper in probe.silent.into_iter().flatten() {
+            self.confirm_silence(now, helper);
+        }
         // Whoever has objected to something in the meantime was there.
         let unchanged = self.table.get(probe.target).is_some_and(|record| {
             record.is_living() && record.member.incarnation == probe.incarnation
@@ -431,9 +444,30 @@ impl Membership {
         }
     }
 
-    pub(crate) fn nacked(&mut self, seq: u32) {
+    pub(crate) fn nacked(&mut self, helper: NodeId, seq: u32) {
         if let Some(probe) = self.probes.get_mut(&seq) {
-            probe.nacks += 1;
+            let silent = probe.silent.iter_mut();
+            silent.for_each(|silent| *silent = silent.filter(|id| *id != helper));
+        }
+    }
+
+    /// Asks a member that did not help, unless it is suspected or asked already, or was so a moment
+    /// ago: who objects to others, and is not heard here, is not asked faster than in its turn.
+    fn confirm_silence(&mut self, now: Time, id: NodeId) {
+        let is_alive = self
+            .table
+            .get(id)
+            .is_some_and(|record| record.member.state == State::Alive);
+        let is_asked = self.probes.values().any(|probe| probe.target == id);
+        let has_room = self.probes.len() < MOST_WITH_SILENT;
+        let every = self.config.probe_every;
+        self.hushed
+            .retain(|_, asked| now.since(*asked) < every * HUSHED);
+        let is_news = !self.hushed.contains_key(&id);
+        if is_alive && !is_asked && has_room && is_news && self.config.mutation != Mutation::NoNacks
+        {
+            self.hushed.insert(id, now);
+            self.probe(now, id, Purpose::Confirm);
         }
     }
 

@@ -90,6 +90,30 @@ fn a_crash_three_seconds_after_a_cut_is_known_as_soon_as_any() {
     );
 }
 
+/// Who is left alone waits longest: it may be the sick one.
+///
+/// Broken by: whoever did not help is asked when its turn comes, or suspicions wait for the word of
+/// those who are suspected themselves.
+#[test]
+fn when_most_crash_at_once_those_who_are_left_know_it_soon() {
+    let alone = [(3, 1, 17), (4, 1, 17), (5, 1, 18)];
+    let few = [(5, 2, 7), (7, 3, 8), (7, 2, 10), (10, 4, 10), (30, 10, 16)];
+    for (n, left, most) in alone.into_iter().chain(few) {
+        for seed in 0..40 {
+            let mut world = World::of(n, seed);
+            world.run(seconds(5));
+            let from = world.now;
+            (left + 1..=n).for_each(|id| world.crash(id));
+            world.run(seconds(60));
+            let deaths = world.deaths();
+            let count = (n - left) * left;
+            assert_eq!(deaths.len() as u64, count, "{left} of {n}, seed {seed}");
+            let last = deaths.last().expect("they are dead").0.since(from);
+            assert!(last < seconds(most), "{left} of {n}, seed {seed}: {last:?}");
+        }
+    }
+}
+
 #[test]
 fn loss_alone_never_makes_anybody_dead() {
     for seed in 0..10 {

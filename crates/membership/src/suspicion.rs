@@ -19,6 +19,8 @@ pub(crate) struct Suspicion {
     started: Time,
     accusers: Vec<NodeId>,
     wanted: usize,
+    /// How many others there are to confirm it: who is suspected itself can't.
+    rest: usize,
     least: Duration,
     most: Duration,
 }
@@ -32,6 +34,7 @@ impl Suspicion {
             accusers: Vec::new(),
             // Neither the suspect nor the first accuser can confirm.
             wanted: WANTED.min(n.saturating_sub(2)),
+            rest: n,
             least,
             most: if fixed { least } else { least * MAX_TIMES },
         }
@@ -46,14 +49,21 @@ impl Suspicion {
         counts
     }
 
+    /// So many are left who could confirm it. When all of them have, nobody is waited for; but one
+    /// who is left alone may be the sick one.
+    pub(crate) fn left(&mut self, rest: usize) {
+        self.rest = rest.max(1);
+    }
+
     pub(crate) fn accusers(&self) -> &[NodeId] {
         &self.accusers
     }
 
     /// When the suspect is to be declared dead, as far as is known now.
     pub(crate) fn ends(&self) -> Time {
-        let confirmed = self.accusers.len().saturating_sub(1).min(self.wanted);
-        let fallen = fallen(confirmed, self.wanted);
+        let wanted = self.wanted.min(self.rest);
+        let confirmed = self.accusers.len().saturating_sub(1).min(wanted);
+        let fallen = fallen(confirmed, wanted);
         self.started + (self.most - (self.most - self.least) * fallen / 1_024)
     }
 }
@@ -123,6 +133,20 @@ mod tests {
     fn where_nobody_can_confirm_the_time_is_short_at_once() {
         assert_eq!(ends_after(0, 2), 2_000);
         assert_eq!((ends_after(0, 3), ends_after(1, 3)), (12_000, 2_000));
+    }
+
+    #[test]
+    fn nobody_is_waited_for_once_all_that_are_left_have_confirmed_but_who_is_alone_waits() {
+        let mut suspicion = Suspicion::new(Time::ZERO, 7, SECOND, false);
+        suspicion.accuse(NodeId(1));
+        suspicion.left(1);
+        assert_eq!(suspicion.ends(), Time(12_000_000));
+        suspicion.accuse(NodeId(2));
+        assert_eq!(suspicion.ends(), Time(2_000_000));
+        suspicion.left(4);
+        assert_eq!(suspicion.ends(), Time(7_000_000), "they live after all");
+        suspicion.left(0);
+        assert_eq!(suspicion.ends(), Time(2_000_000), "somebody else said so");
     }
 
     #[test]

@@ -131,6 +131,12 @@ impl Table {
         &self.dead
     }
 
+    /// The living that are suspected. O(n).
+    pub(crate) fn suspects(&self) -> Vec<NodeId> {
+        let living = self.living.iter().copied();
+        living.filter(|id| self.is_suspect(*id)).collect()
+    }
+
     /// This node and the living others.
     pub(crate) fn size(&self) -> usize {
         self.living.len() + 1

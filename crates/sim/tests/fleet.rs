@@ -13,7 +13,7 @@ const LANDING: u64 = 170;
 /// wire version of its former life; a target that everybody had yielded; two that were judged
 /// wrongly; a node on an empty disk that was asked for its forerunner, in that one's wire version
 /// or its own, and answered nobody; and two at one address, of which one could not read the other's.
-const BROKEN_ONCE: [(Kind, u64); 31] = [
+const BROKEN_ONCE: [(Kind, u64); 32] = [
     (Kind::Writes, 423),
     (Kind::Writes, 1_124),
     (Kind::Writes, 966),
@@ -45,6 +45,7 @@ const BROKEN_ONCE: [(Kind, u64); 31] = [
     (Kind::Writes, 402_829),
     (Kind::Writes, 500_180),
     (Kind::Writes, 502_663),
+    (Kind::Cuts, 710_065),
 ];
 
 #[expect(

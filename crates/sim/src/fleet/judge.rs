@@ -128,7 +128,9 @@ impl Judge<'_> {
             return Ok(());
         }
         let row = view.get(&event.target);
-        let row = row.filter(|row| row.transition() == transition.number);
+        // What another wrote under the same number may be shown by now.
+        let row =
+            row.filter(|row| row.transition() == transition.number && row.state() == transition.to);
         let votes = row.and_then(|row| row.votes());
         let owner = votes.as_ref().and_then(|votes| votes.votes.first());
         let by = owner
