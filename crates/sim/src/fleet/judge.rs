@@ -22,15 +22,29 @@ use crate::cluster::{EPOCH_MS, Host, World};
 /// A promise that is broken, and how.
 pub(super) type Breach = (Promise, String);
 
-/// How long it takes until a node that is gone is known to be, at these sizes: 7.6 s at most on
-/// 3,200 courses, mostly 2 to 5 s.
-const DETECTION: Duration = Duration::from_secs(8);
-/// The same over bad or one-way links: who is slow is given more time, and what one says of another
-/// may be lost. On 7,000 courses 10.2 s beside the interval were the most.
-const ROUGH_DETECTION: Duration = Duration::from_secs(14);
-/// The same where less than a majority is left: a suspicion that few can confirm waits longest. On
-/// 3,200 courses 22.7 s were the most.
-pub(super) const LONELY_DETECTION: Duration = Duration::from_secs(25);
+/// How long it takes until a node that is gone is known to be, and its targets are checked again.
+struct Detection {
+    /// With good links, and more than half of all left.
+    usual: Duration,
+    /// Over bad or one-way links: who is slow is given more time, and what one says of another may
+    /// be lost.
+    rough: Duration,
+    /// Where less than a majority is left: a suspicion that few can confirm waits longest.
+    lonely: Duration,
+}
+
+/// Up to ten nodes. On 5,400 courses 4.0, 4.0 and 15.0 s beside the interval were the most.
+const FEW_NODES: Detection = Detection {
+    usual: Duration::from_secs(6),
+    rough: Duration::from_secs(8),
+    lonely: Duration::from_secs(18),
+};
+/// More of them.
+const MANY_NODES: Detection = Detection {
+    usual: Duration::from_secs(8),
+    rough: Duration::from_secs(14),
+    lonely: Duration::from_secs(25),
+};
 /// What a moment on a slewed wall clock of whole milliseconds may be behind.
 const ROUNDED: Duration = Duration::from_millis(100);
 /// How long what is taken away may be on its way out.
@@ -95,12 +109,29 @@ impl Judge<'_> {
     }
 
     pub(super) fn detection(&self, now: Time) -> Duration {
-        let early = Time(now.0.saturating_sub(30_000_000));
-        if self.trouble.is_rough(early, now) || self.trouble.was_one_way(early, now) {
-            ROUGH_DETECTION
+        if self.is_rough(now) {
+            self.bounds().rough
         } else {
-            DETECTION
+            self.bounds().usual
         }
+    }
+
+    /// The same where less than a majority is left.
+    pub(super) fn lonely_detection(&self) -> Duration {
+        self.bounds().lonely
+    }
+
+    const fn bounds(&self) -> &'static Detection {
+        match self.course.plan.hosts {
+            0..=10 => &FEW_NODES,
+            _ => &MANY_NODES,
+        }
+    }
+
+    /// Whether links are bad or one-way, or were a while ago.
+    fn is_rough(&self, now: Time) -> bool {
+        let early = Time(now.0.saturating_sub(30_000_000));
+        self.trouble.is_rough(early, now) || self.trouble.was_one_way(early, now)
     }
 
     /// A host's node takes a target as this.
@@ -298,6 +329,7 @@ impl Judge<'_> {
             return Ok(());
         };
         let (members, detection) = (self.members(now), self.detection(now));
+        let (lonely_detection, is_rough) = (self.lonely_detection(), self.is_rough(now));
         for (name, watched) in &mut self.ledger.targets {
             // A minority that is alone with a target has few to confirm a suspicion.
             let is_lonely = is_torn || shown[name] * 2 <= members;
@@ -313,12 +345,12 @@ impl Judge<'_> {
             let others = now.since(lonely.unwrap_or(since));
             let kind = match lonely {
                 Some(_) => 2,
-                None => usize::from(detection > DETECTION),
+                None => usize::from(is_rough),
             };
             let interval = watched.definition.interval;
             let over = &mut self.figures.over_interval[kind];
             *over = (*over).max(gap.saturating_sub(interval));
-            if others > detection + interval || gap > LONELY_DETECTION + interval {
+            if others > detection + interval || gap > lonely_detection + interval {
                 let how = format!("{name} has not been checked for {gap:?}");
                 return Err((Promise::NoneUnchecked, how));
             }
@@ -410,7 +442,8 @@ impl Judge<'_> {
                 let disks = disks.map(|host| self.trouble.slow_disk(host, now) * 2);
                 let disk: Duration = disks.sum();
                 let is_lonely = self.is_in_minority(world, host);
-                if now < due(detection) + disk || (is_lonely && now < due(LONELY_DETECTION) + disk)
+                if now < due(detection) + disk
+                    || (is_lonely && now < due(self.lonely_detection()) + disk)
                 {
                     continue;
                 }

@@ -7,7 +7,6 @@ use super::course::{hosts, index_of};
 use super::run::Stage;
 use crate::cluster::Host;
 use crate::fleet::calm::{EQUAL_AFTER, SPREAD};
-use crate::fleet::judge::LONELY_DETECTION;
 use crate::fleet::promises::Promise;
 
 /// How often all is looked at, and how often while something differs.
@@ -113,7 +112,7 @@ impl Stage<'_> {
         };
         let runs = self.running.iter().filter(|runs| **runs).count();
         let detection = if runs * 2 <= self.running.len() {
-            LONELY_DETECTION
+            self.judge.lonely_detection()
         } else {
             self.judge.detection(now)
         };

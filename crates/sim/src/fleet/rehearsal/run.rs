@@ -17,7 +17,7 @@ use super::outages::Outages;
 use super::{Bounds, Forecast, Rehearsal, Share};
 use crate::cluster::{Bytes, DiskAfter, Fault, Happened, Host, Step, World};
 use crate::fleet::course::Course;
-use crate::fleet::judge::{self, Figures, Judge};
+use crate::fleet::judge::{Figures, Judge};
 use crate::fleet::ledger::Ledger;
 use crate::fleet::node::{Call, Process, SEAL, Setup, Word, name_of};
 use crate::fleet::promises::Promise;
@@ -334,7 +334,7 @@ impl<'a> Stage<'a> {
 
     fn bounds(&self) -> Bounds {
         let detection = if self.was_lonely {
-            judge::LONELY_DETECTION
+            self.judge.lonely_detection()
         } else {
             self.judge.detection(self.world.now())
         };
