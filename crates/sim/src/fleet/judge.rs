@@ -17,7 +17,7 @@ use super::ledger::{Ledger, Watched, Written};
 use super::node::{self, Process};
 use super::promises::Promise;
 use super::trouble::Trouble;
-use crate::cluster::{EPOCH_MS, Host, World};
+use crate::cluster::{EPOCH_MS, Fault, Host, World};
 
 /// A promise that is broken, and how.
 pub(super) type Breach = (Promise, String);
@@ -121,10 +121,14 @@ impl Judge<'_> {
         self.bounds().lonely
     }
 
-    const fn bounds(&self) -> &'static Detection {
-        match self.course.plan.hosts {
-            0..=10 => &FEW_NODES,
-            _ => &MANY_NODES,
+    /// Two that have moved do not find each other while the one who could tell them is cut off.
+    fn bounds(&self) -> &'static Detection {
+        let mut faults = self.course.plan.faults.iter();
+        let moves = faults.any(|(_, fault)| matches!(fault, Fault::Resettle(..)));
+        if moves || self.course.plan.hosts > 10 {
+            &MANY_NODES
+        } else {
+            &FEW_NODES
         }
     }
 

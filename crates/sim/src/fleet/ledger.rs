@@ -144,7 +144,12 @@ impl Ledger {
         if self.runs_since[host.index()].is_some_and(is_old) {
             let old = self.targets.iter().filter(|(_, w)| is_old(w.since));
             let missing = old.filter(|(name, _)| is_missing(name));
-            self.gone.extend(missing.map(|(name, _)| Arc::clone(name)));
+            let missing: Vec<Arc<str>> = missing.map(|(name, _)| Arc::clone(name)).collect();
+            for name in missing {
+                // Whatever was written of it went with it.
+                self.written.remove(&name);
+                self.gone.insert(name);
+            }
         }
     }
 
